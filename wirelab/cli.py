@@ -1,0 +1,85 @@
+"""The command line: ``wirelab doctor | serve``. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from wirelab import serving
+
+# Seconds between two looks at a running server.
+LOOK = 0.1
+
+app = typer.Typer(
+    help="Labs over the wire: REST APIs and WebSockets, built, run and measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+@app.command()
+def doctor() -> None:
+    """Look at what the lessons need from this machine. Exit status 1: something has to be mended."""
+    from wirelab.doctor import Level, examine, report
+
+    findings = examine()
+    report(findings)
+    if any(finding.level is Level.FAULT for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:ATTRIBUTE",
+            help="An ASGI application or a WebSocket handler, such as wirelab.apps.todos:app.",
+        ),
+    ],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port on 127.0.0.1; 0 takes a free one.")] = 0,
+) -> None:
+    """Serve an application of the kit, or of the current folder, until Ctrl+C."""
+    from wirelab import serving
+
+    # As `python -m` does: a learner's own modules stand in the current folder.
+    sys.path.insert(0, "")
+    try:
+        server = serving.serve(target, port=port, log=True)
+    except serving.ServeError as exc:
+        typer.echo(exc, err=True)
+        raise typer.Exit(1) from None
+    with server:
+        typer.echo(f"{target} is at {server.http} and {server.ws}; Ctrl+C stops it.")
+        _watch(server)
+
+
+def _watch(server: serving.Server) -> None:
+    """Print what the server's handlers raise, until Ctrl+C."""
+    shown = 0
+    try:
+        while server.running:
+            shown += _print_errors(server.errors[shown:])
+            time.sleep(LOOK)
+    except KeyboardInterrupt:
+        _print_errors(server.errors[shown:])
+        return
+    typer.echo("The server has ended by itself.", err=True)
+    raise typer.Exit(1)
+
+
+def _print_errors(errors: list[BaseException]) -> int:
+    for error in errors:
+        traceback.print_exception(error)
+    return len(errors)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
