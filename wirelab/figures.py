@@ -1,0 +1,146 @@
+"""The figures of lesson 04, drawn from what `wirelab.measure` returns, in words that fit every run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .measure import Poll, PollingAge, Record
+from .plots import Values, axes, looks, show
+from .stats import percentile_interval
+
+
+def age_of_polled_updates(polls: Sequence[PollingAge]) -> None:
+    """Show how ages are distributed, and their means, with the closed form drawn over both."""
+    figure, (left, right) = axes(2, width=11)
+    for poll, look in zip(polls, looks(), strict=False):
+        share = np.arange(1, len(poll.ages) + 1) / len(poll.ages)
+        label = f"polled every {poll.every:g} s"
+        left.plot(np.sort(poll.ages) / poll.every, share, label=label, **look | {"marker": ""})
+    left.plot([0, 1], [0, 1], "k:", linewidth=3, alpha=0.5, label="closed form")
+    left.set(xlabel="age, in polling intervals", ylabel="share of updates at most this old")
+    intervals, means = [poll.every for poll in polls], [poll.mean for poll in polls]
+    spread = [[mean.value - mean.low for mean in means], [mean.high - mean.value for mean in means]]
+    right.errorbar(intervals, [mean.value for mean in means], spread, fmt="o", capsize=4, label="measured, 95 %")
+    right.plot(intervals, [poll.expected for poll in polls], "k:", label="closed form: (T + round trip) / 2")
+    right.set(xlabel="polling interval T, s", ylabel="mean age, s")
+    left.legend()
+    right.legend()
+    show(
+        figure,
+        alt="Left: the distribution of the age of polled updates, in intervals. For each interval it lies "
+        "on the diagonal, which is the closed form. Right: the mean age against the interval; each measured point "
+        "lies on the straight line of the closed form, at half of the interval.",
+        caption="Left: ages are spread evenly from nothing to T. Right: their mean is half of T.",
+        values=Values(
+            ("T, s", "mean age, s", "from", "to", "closed form, s"),
+            [(p.every, *p.mean, p.expected) for p in polls],
+        ),
+    )
+
+
+def cost_against_age(runs: Mapping[str, Record]) -> None:
+    """Show for each contender the bytes for an update against its median age."""
+    figure, axis = axes(height=4.5)
+    for (name, run), look in zip(runs.items(), looks(), strict=False):
+        median = percentile_interval(1000 * run.ages, 50)
+        spread = [[median.value - median.low], [median.high - median.value]]
+        shape = look | {"linestyle": "none", "capsize": 3, "markersize": 9}
+        axis.errorbar(median.value, run.bytes_per_update, xerr=spread, label=name, **shape)
+    axis.set(
+        xlabel="age of an update when the client has it, median, ms", ylabel="bytes on the wire for an update"
+    )
+    _logarithmic(axis, x=(1, 3, 10, 30, 100, 300), y=(50, 100, 200, 400, 800))
+    axis.legend(ncols=2)
+    show(
+        figure,
+        alt="Bytes for each update against its median age, both on logarithmic scales. Polling every 0.1 s costs "
+        "most. Slower polling gets cheaper and older. Long polling is young and dear. Server-sent events and "
+        "WebSocket are both young and cheap, in the lower left corner.",
+        caption="Cost against age: the best place is the lower left. Bars: 95 % intervals of the median.",
+        values=Values(
+            ("contender", "median age, ms", "p95, ms", "bytes an update", "requests", "of these empty", "missed"),
+            [(name, *_milliseconds(run), run.bytes_per_update, *_counts(run)) for name, run in runs.items()],
+        ),
+    )
+
+
+def cost_by_rate(runs: Mapping[int, Mapping[str, Record]], contenders: Mapping[str, object]) -> None:
+    """Show bytes for an update, and the share of empty polls, against the rate of updates."""
+    figure, (left, right) = axes(2, width=11)
+    for name, look in zip(contenders, looks(), strict=False):
+        left.plot(list(runs), [run[name].bytes_per_update for run in runs.values()], label=name, **look)
+    left.set(xlabel="updates a second", ylabel="bytes on the wire for an update")
+    _logarithmic(left, x=tuple(runs), y=(50, 100, 200, 500, 1000, 2000))
+    pollers = {name: way for name, way in contenders.items() if isinstance(way, Poll)}
+    rates = np.linspace(1, 22, 200)
+    for (name, poller), look in zip(pollers.items(), looks(), strict=False):
+        seen = [run[name] for run in runs.values()]
+        shares = [run.empty_share for run in seen]
+        right.plot([run.rate for run in seen], shares, label=name, **look | {"linestyle": "none"})
+        right.plot(rates, np.exp(-rates * poller.every), "k:", alpha=0.5)
+    right.set(xlabel="updates a second, as they happened", ylabel="share of polls that came back empty")
+    left.legend()
+    right.legend(title="dotted: closed form")
+    show(
+        figure,
+        alt="Left: bytes for an update against the rate of updates. Polling gets cheaper as the rate rises, and "
+        "slow polling comes down to push, which stays level. Right: the share of empty polls falls with the rate, "
+        "near the closed form.",
+        caption="The busier the feed, the better polling looks. Push costs the same for an update at any rate.",
+        values=Values(
+            ("updates a second", *(f"{name}, bytes an update" for name in contenders)),
+            [(rate, *(run[name].bytes_per_update for name in contenders)) for rate, run in runs.items()],
+        ),
+    )
+
+
+def cost_of_a_crowd(load: Mapping[str, Sequence[Record]]) -> None:
+    """Show the server's processor load, and how old updates get, against the number of clients."""
+    figure, (left, right) = axes(2, width=11)
+    for (name, runs), look in zip(load.items(), looks(), strict=False):
+        clients = [run.clients for run in runs]
+        left.plot(clients, [_core_share(run) for run in runs], label=name, **look)
+        right.plot(clients, [_milliseconds(run)[1] for run in runs], label=name, **look)
+    left.set(xlabel="clients", ylabel="one core of the server, %")
+    right.set(xlabel="clients", ylabel="age of an update, 95th percentile, ms")
+    _logarithmic(right, y=(1, 3, 10, 30, 100, 300))
+    left.legend()
+    show(
+        figure,
+        alt="Left: the server's processor load against the number of clients. It rises for all; polling costs "
+        "most, WebSocket least. Right: the 95th percentile of age. Polling stays near its interval, far above the "
+        "others.",
+        caption="What a crowd costs the server, and how old updates get for the unluckiest twentieth.",
+        values=Values(
+            ("contender", "clients", "% of a core", "median age, ms", "p95, ms"),
+            [
+                (name, run.clients, _core_share(run), *_milliseconds(run))
+                for name, runs in load.items()
+                for run in runs
+            ],
+        ),
+    )
+
+
+def _milliseconds(run: Record) -> tuple[float, float]:
+    return float(1000 * np.median(run.ages)), float(1000 * np.percentile(run.ages, 95))
+
+
+def _counts(run: Record) -> tuple[int, int, int]:
+    return run.requests, run.empty, run.missed
+
+
+def _core_share(run: Record) -> float:
+    return 100 * (run.server_cpu or 0.0) / run.seconds
+
+
+def _logarithmic(axis: Any, *, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
+    """Scale an axis for which ticks are given by logarithm, and write the ticks as plain numbers."""
+    for name, ticks in (("x", x), ("y", y)):
+        if ticks:
+            axis.set(**{f"{name}scale": "log"})
+            axis.set(**{f"{name}ticks": ticks, f"{name}ticklabels": [f"{tick:g}" for tick in ticks]})
+            axis.tick_params(axis=name, which="minor", length=0, labelleft=False, labelbottom=False)
