@@ -40,7 +40,8 @@ FAULTS = (Exception, SystemExit, KeyboardInterrupt)
 SILENT = logging.Logger("wirelab.silent", logging.CRITICAL + 1)
 
 # uvicorn takes a method for the old kind of application, ASGI 2, unless it is told.
-UVICORN_DEFAULTS = {"interface": "asgi3", "log_config": None, "timeout_keep_alive": 75}
+# h11, because uvicorn would take httptools wherever that happens to be: other bytes on the wire, other times.
+UVICORN_DEFAULTS = {"interface": "asgi3", "http": "h11", "log_config": None, "timeout_keep_alive": 75}
 
 Record = Callable[[BaseException], None]
 Handler = Callable[[ServerConnection], Awaitable[None]]

@@ -35,4 +35,5 @@ def own_line(frames: traceback.StackSummary) -> traceback.FrameSummary | None:
 
 
 def _is_own(file: Path) -> bool:
-    return file.parent != _KIT and not any(file.is_relative_to(folder) for folder in _LIBRARIES)
+    in_kit = file.is_relative_to(_KIT) and not file.is_relative_to(_KIT / "apps")
+    return not in_kit and not any(file.is_relative_to(folder) for folder in _LIBRARIES)

@@ -1,0 +1,62 @@
+"""An id is taken, then something is awaited, then the todo is stored."""
+
+import asyncio
+
+from fastapi import FastAPI, HTTPException, Response
+from pydantic import BaseModel
+
+FAILS = {
+    "ids.at_once": "different ids; expected 64",
+}
+
+app = FastAPI()
+todos = {
+    1: {"id": 1, "task": "Learn REST", "status": "Pending"},
+    2: {"id": 2, "task": "Build an API", "status": "Done"},
+}
+last_id = 2
+
+
+class NewTodo(BaseModel):
+    task: str
+    status: str = "Pending"
+
+
+def find(todo_id):
+    if todo_id not in todos:
+        raise HTTPException(404, "Todo not found")
+    return todos[todo_id]
+
+
+@app.get("/todos")
+async def list_todos():
+    return list(todos.values())
+
+
+@app.get("/todos/{todo_id}")
+async def get_todo(todo_id: int):
+    return find(todo_id)
+
+
+@app.post("/todos", status_code=201)
+async def create_todo(new: NewTodo, response: Response):
+    global last_id
+    todo_id = last_id + 1
+    await asyncio.sleep(0)  # in real life: a database, or a message to somebody
+    todos[todo_id] = {"id": todo_id, "task": new.task, "status": new.status}
+    last_id = todo_id
+    response.headers["Location"] = f"/todos/{todo_id}"
+    return todos[todo_id]
+
+
+@app.put("/todos/{todo_id}")
+async def replace_todo(todo_id: int, new: NewTodo):
+    find(todo_id)
+    todos[todo_id] = {"id": todo_id, "task": new.task, "status": new.status}
+    return todos[todo_id]
+
+
+@app.delete("/todos/{todo_id}", status_code=204)
+async def delete_todo(todo_id: int):
+    find(todo_id)
+    del todos[todo_id]

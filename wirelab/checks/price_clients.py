@@ -1,0 +1,383 @@
+"""Clients of a price stream under test: they note what arrives and when, and every wait has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, NoReturn
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode
+
+from wirelab.checks import Failed, NotStarted, Served, Target
+from wirelab.checks.evidence import News, Subject
+from wirelab.checks.exchange import as_json, shown
+
+TOKEN = "workshop"
+INTERVAL = 0.05  # seconds
+
+# Seconds until a handshake is given up on a machine that may be busy.
+OPEN_DEADLINE = 8.0
+# Bytes of one message, and messages on one connection, that a client takes.
+MESSAGE_LIMIT, FLOOD = 65_536, 1000
+
+
+def new_symbol() -> str:
+    """A symbol that nobody can have guessed."""
+    return f"{secrets.choice(('ACME', 'Globex', 'initech', 'BRK.B'))}-{secrets.randbelow(10**6)}"
+
+
+def odd_symbol() -> str:
+    """A symbol that is easily spoiled on the way: letters beyond ASCII, small ones, a space, a quotation mark."""
+    return f'Öl "€" x{secrets.randbelow(10**6)}'
+
+
+def subscription(symbol: str) -> str:
+    """The first message of a well-behaved client."""
+    return json.dumps({"token": TOKEN, "symbol": symbol}, ensure_ascii=False)
+
+
+def named(code: int | None) -> str:
+    """A close code with its name, ``1008 (policy violation)``."""
+    if code is None:
+        return "no close code, as when a line is cut"
+    name = CLOSE_CODE_EXPLANATIONS.get(code)
+    return f"close code {code}" + (f" ({name})" if name else "")
+
+
+def read(raw: str | bytes) -> Any:
+    """A message as JSON, numbers with their decimals as they were written.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return json.loads(raw, parse_float=Decimal, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def as_object(raw: str | bytes) -> dict[str, Any]:
+    """A message as a JSON object; empty if it is none."""
+    with contextlib.suppress(ValueError):
+        value = read(raw)
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that arrived; `at` is in `perf_counter` seconds."""
+
+    at: float
+    raw: str | bytes
+
+    @cached_property
+    def price(self) -> str:
+        """Its price as it was written, of whatever type; without one, all of it."""
+        found = as_object(self.raw)
+        return str(found["price"]) if "price" in found else shown(self.raw)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a connection ended: the close code that the server sent, None if it sent none, and its reason."""
+
+    at: float
+    code: int | None = None
+    reason: str = ""
+
+
+class Client:
+    """One connection to the stream.
+
+    Attributes:
+        begun: when it was about to open, in `perf_counter` seconds like all times here.
+        opened: when it was open.
+        subscribed: when a subscription was sent.
+        messages: what arrived so far, oldest first.
+        ending: how it ended, once it has and unless it was this client that left.
+        raised: what the server's code raised, as far as known, if that broke the connection.
+    """
+
+    def __init__(self, connection: ClientConnection, begun: float) -> None:
+        """Use `Stream.connect`."""
+        self._connection = connection
+        self.begun = begun
+        self.opened = time.perf_counter()
+        self.subscribed = math.inf
+        self.messages: list[Message] = []
+        self.ending: Ending | None = None
+        self.raised = ""
+        self._first: str | bytes | None = None
+        self._left = False
+        self._news = News()
+        self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        try:
+            async for raw in self._connection:
+                self.messages.append(Message(time.perf_counter(), raw))
+                self._news.tell()
+                if len(self.messages) == FLOOD:
+                    self._connection.transport.abort()
+        except ConnectionClosed:
+            pass
+        if self._left:
+            return
+        close = self._connection.protocol.close_rcvd
+        self.ending = (
+            Ending(time.perf_counter(), close.code, close.reason) if close else Ending(time.perf_counter())
+        )
+        self._news.tell()
+
+    async def say(self, message: str | bytes) -> None:
+        """Send a message; a closed connection takes it without complaint."""
+        if self._first is None:
+            self._first = message
+        with contextlib.suppress(ConnectionClosed):
+            await self._connection.send(message)
+
+    async def subscribe(self, symbol: str) -> None:
+        """Send a subscription."""
+        self.subscribed = time.perf_counter()
+        await self.say(subscription(symbol))
+
+    async def pong(self, seconds: float) -> bool:
+        """Send a ping: whether its answer comes in time. It comes when all that was sent before was taken."""
+        with contextlib.suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await (await self._connection.ping())
+                return True
+        return False
+
+    def vanish(self) -> None:
+        """Be gone without a close frame, as a laptop that was shut."""
+        self._left = True
+        self._connection.transport.abort()
+
+    async def leave(self) -> None:
+        """Be gone, and wait until nothing is left of the connection."""
+        self.vanish()
+        await self._reading
+
+    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait until a condition holds, the connection has ended or so many seconds have passed."""
+        await self._news.until(lambda: condition() or self.ending, seconds)
+        return condition()
+
+    async def received(self, count: int, seconds: float) -> bool:
+        """Wait until there are so many messages; see `until`."""
+        return await self.until(lambda: len(self.messages) >= count, seconds)
+
+    async def ended(self, seconds: float) -> bool:
+        """Wait until the connection has ended; see `until`."""
+        return await self.until(lambda: self.ending is not None, seconds)
+
+    @property
+    def waited(self) -> float:
+        """Seconds from the open connection to the first message."""
+        return self.messages[0].at - self.opened
+
+    def between(self, start: float, end: float) -> list[Message]:
+        """The messages that arrived in a span of time."""
+        return [message for message in self.messages if start <= message.at < end]
+
+    @property
+    def said(self) -> str:
+        """What was sent first, in words."""
+        match self._first:
+            case None:
+                return "nothing"
+            case bytes(message):
+                return f"the bytes {shown(repr(message)[1:])}"
+            case "":
+                return "an empty text"
+            case message:
+                return shown(message)
+
+    @property
+    def broke(self) -> bool:
+        """Whether it ended as when the server's code raises, or its process ends."""
+        return self.ending is not None and self.ending.code in (None, CloseCode.INTERNAL_ERROR)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether it met code that nobody has written yet: a stub raises NotImplementedError."""
+        return self.broke and self.raised.startswith("NotImplementedError")
+
+    @property
+    def got(self) -> str:
+        """What came back, in words."""
+        first = [shown(message.raw) for message in self.messages[:2]]
+        if len(self.messages) > 2:
+            first.append(f"{len(self.messages) - 2} more messages")
+        came = ", ".join(first) or "no message"
+        if len(self.messages) >= FLOOD:
+            return f"{came} (too many to go on listening)"
+        return f"{came}, and the connection stayed open" if self.ending is None else f"{came}, and then {self.end}"
+
+    @property
+    def end(self) -> str:
+        """How the connection ended, in words; empty if it has not."""
+        if self.ending is None:
+            return ""
+        reason = f' with the reason "{shown(self.ending.reason)}"' if self.ending.reason else ""
+        raised = f" (your code raised {shown(self.raised)})" if self.raised else ""
+        return f"{named(self.ending.code)}{reason}{raised}"
+
+    def fail(self, expected: str) -> NoReturn:
+        """Fail the check with what was sent, what came back and what was expected."""
+        raise Failed(f"Sent {self.said}; got {self.got}; expected {expected}.")
+
+
+class Stream:
+    """A price stream that is being served, and the clients that a check has there."""
+
+    def __init__(self, served: Served) -> None:
+        """Use `PriceStream.open`."""
+        self._served = served
+        self._clients: list[Client] = []
+
+    async def connect(self) -> Client:
+        """Open a connection.
+
+        Raises:
+            Failed: there is no handshake.
+        """
+        begun = time.perf_counter()
+        try:
+            connection = await connect(
+                self._served.ws,
+                proxy=None,
+                compression=None,
+                ping_interval=None,
+                open_timeout=OPEN_DEADLINE,
+                max_size=MESSAGE_LIMIT,
+            )
+        except (OSError, WebSocketException) as fault:
+            why = shown(str(fault)) or "it was not answered in time"
+            raise Failed(
+                f"Sent the opening handshake of a WebSocket; got none back: {why}; expected an open connection. "
+                "Does your code end or block the server?"
+            ) from None
+        client = Client(connection, begun)
+        self._clients.append(client)
+        return client
+
+    async def subscribe(self, symbol: str) -> Client:
+        """Open a connection and subscribe."""
+        client = await self.connect()
+        await client.subscribe(symbol)
+        return client
+
+    async def explain(self, *clients: Client) -> None:
+        """Note the server's last error with each client whose connection broke."""
+        broken = [client for client in clients if client.broke]
+        if broken and (errors := await self._served.errors()):
+            for client in broken:
+                client.raised = errors[-1]
+
+    async def leave(self) -> None:
+        """End every connection that a check has made."""
+        await asyncio.gather(*(client.leave() for client in self._clients))
+
+
+class PriceStream(Subject):
+    """The handler under test, and what it has shown so far.
+
+    Attributes:
+        stream: the handler as it is served for this exercise.
+        only_copies: a new run was only to be had as a copy of this one, its random generators included.
+    """
+
+    def __init__(self, target: Target, stream: Stream) -> None:
+        """Use `open`."""
+        super().__init__()
+        self.stream = stream
+        self.only_copies = False
+        self._target = target
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, target: Target) -> AsyncIterator[PriceStream]:
+        """Serve the handler for one exercise."""
+        async with _served(target) as stream:
+            yield cls(target, stream)
+
+    def serve(self, **options: Any) -> AbstractAsyncContextManager[Stream]:
+        """Serve it once more, in a fresh process."""
+        return _served(self._target, **options)
+
+    @asynccontextmanager
+    async def serve_a_new_run(self) -> AsyncIterator[Stream]:
+        """Serve it in a fresh interpreter; in a notebook, which has none, in a fresh copy."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                stream = await stack.enter_async_context(self.serve(own_interpreter=True))
+            except NotStarted:
+                self.only_copies = True
+                stream = await stack.enter_async_context(self.serve())
+            yield stream
+
+
+@asynccontextmanager
+async def _served(target: Target, **options: Any) -> AsyncIterator[Stream]:
+    async with target.serve("price_stream", ping_interval=1, **options) as served:
+        stream = Stream(served)
+        try:
+            yield stream
+        finally:
+            await stream.leave()
+
+
+def update_flaw(raw: str | bytes, symbol: str) -> str:
+    """What is wrong with the shape of an update, in words; empty if nothing is."""
+    try:
+        update = read(raw)
+    except ValueError:
+        return "it is no JSON"
+    if not isinstance(update, dict):
+        return "it is no JSON object, {…}"
+    for name in ("symbol", "price"):
+        if name not in update:
+            return f"it has no {name}"
+    if extra := sorted(update.keys() - {"symbol", "price"}):
+        return f"it has {', '.join(map(shown, extra))} besides"
+    if update["symbol"] != symbol:
+        return f"its symbol is {as_json(_plain(update['symbol']))}, not {as_json(symbol)}"
+    return ""
+
+
+def price_flaw(raw: str | bytes) -> str:
+    """What is wrong with the price of an update, in words; empty if nothing is, or if there is no price."""
+    price = as_object(raw).get("price", 100)
+    if isinstance(price, str):
+        return f'it is the text "{shown(price)}" in quotation marks, and JSON has numbers'
+    if isinstance(price, bool) or not isinstance(price, int | Decimal):
+        return f"it is {as_json(_plain(price))}, no number"
+    if not 95 <= price <= 105:
+        return "it is not from 95 to 105"
+    if price != round(Decimal(price), 2):
+        return "it has more than two decimals"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """A value of `read` that can be written as JSON again."""
+    return json.loads(json.dumps(value, default=float))
