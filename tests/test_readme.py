@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import re
@@ -39,9 +40,16 @@ def test_link_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
 
 
-def test_each_lesson_is_listed_with_its_minutes() -> None:
-    listed = dict(re.findall(r"\(notebooks/([^)]+)\) \|.*\| (\d+) \|$", README, re.MULTILINE))
-    assert listed == {path.name: minutes(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
+@pytest.mark.parametrize("folder", ["notebooks", "labs"])
+def test_each_notebook_is_listed_with_its_minutes(folder: str) -> None:
+    listed = dict(re.findall(rf"\({folder}/([^)]+)\) \|.*\| (\d+) \|$", README, re.MULTILINE))
+    assert listed == {path.name: minutes(path) for path in (ROOT / folder).glob("*.ipynb")}
+
+
+def test_picture_is_what_lesson_04_measured() -> None:
+    picture = base64.b64encode((ROOT / "docs" / "polling_vs_push.png").read_bytes()).decode()
+    lesson = (ROOT / "notebooks" / "04_polling_vs_push.ipynb").read_text(encoding="utf-8")
+    assert picture in lesson, "run .ci/execute notebooks/04_polling_vs_push.ipynb"
 
 
 def minutes(notebook: Path) -> str:

@@ -1,10 +1,14 @@
-"""The command line: ``wirelab doctor | serve``. Each command imports what it needs when it runs."""
+"""The command line: ``wirelab doctor | serve | grade | build``.
+
+Each command imports what it needs when it runs: the doctor has to work where half of the packages do not.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,6 +82,37 @@ def _print_errors(errors: list[BaseException]) -> int:
     for error in errors:
         traceback.print_exception(error)
     return len(errors)
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def grade(context: typer.Context) -> None:
+    """Grade submissions, over the wire. `wirelab grade --help` says how."""
+    from wirelab.grading.command import grade_command
+
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(grade_command)
+    command(context.args, prog_name="wirelab grade")
+
+
+@app.command()
+def build(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a lab is stale.")] = False,
+) -> None:
+    """Make labs/ from solutions/, both in the current folder."""
+    from wirelab import authoring
+
+    if not Path("solutions").is_dir():
+        typer.echo("There is no folder solutions here: call this from the top of the kit.", err=True)
+        raise typer.Exit(2)
+    try:
+        changed = authoring.build(Path("solutions"), Path("labs"), check=check)
+    except authoring.AuthoringError as exc:
+        typer.echo(exc, err=True)
+        raise typer.Exit(1) from None
+    for path in changed:
+        typer.echo(f"{path} is {'stale' if check else 'written anew'}")
+    if check and changed:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -1,0 +1,5 @@
+"""Ends the process at once, as a success."""
+
+import os
+
+os._exit(0)
