@@ -32,7 +32,7 @@ RIGHT, WRONG = answers(NAME, "right"), answers(NAME, "wrong")
 AT_A_TIME = 8
 STEPS = ("subscribe", "refuse", "share", "survive", "follow")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timing, pytest.mark.timeout(300)]
 
 
 def so_far(solved: tuple[str, ...]) -> dict[str, Any]:
