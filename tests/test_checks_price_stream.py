@@ -1,15 +1,10 @@
-"""Lab 02: right answers of any kind score in full, and each mistake is found by the check that it belongs to.
-
-Judging is waiting: all answers are judged at the same time, once, and each test looks at its own results.
-"""
+"""Lab 02: how its checks meet what is half done, and what is no answer at all."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
-import runpy
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,22 +12,16 @@ from typing import Any
 
 import nbformat
 import pytest
-from lab_answers import answers, must_fail, wrong_ones
+from lab_answers import judge, judge_together, wrong_ones
 
 from wirelab.authoring import STUB, without_solution
 from wirelab.checks import LABS, Lab, Result
-from wirelab.checks.local import LocalTarget
 from wirelab.checks.price_clients import price_flaw, update_flaw
 
 NAME = "02_price_stream"
 LAB: Lab = LABS[NAME]
 SOLUTION = Path(__file__).parents[1] / "solutions" / f"{NAME}.ipynb"
-RIGHT, WRONG = answers(NAME, "right"), answers(NAME, "wrong")
-# How many answers are judged at a time: they wait more than they work.
-AT_A_TIME = 8
 STEPS = ("subscribe", "refuse", "share", "survive", "follow")
-
-pytestmark = [pytest.mark.timing, pytest.mark.timeout(300)]
 
 
 def so_far(solved: tuple[str, ...]) -> dict[str, Any]:
@@ -50,78 +39,20 @@ def so_far(solved: tuple[str, ...]) -> dict[str, Any]:
     return space
 
 
-async def judge(objects: dict[str, Any], *exercises: str) -> list[Result]:
-    results = []
-    for exercise in exercises:
-        async with LocalTarget(LAB, objects) as target:
-            results += await LAB.run(exercise, target)
-    return results
-
-
 def judge_some(objects: dict[str, Any], *exercises: str) -> list[Result]:
-    return asyncio.run(judge(objects, *exercises))
+    return judge(NAME, objects, *exercises)
 
 
-PREFIXES = [STEPS[:count] for count in range(len(STEPS) + 1)]
-ALONE = [("refuse",), ("follow",), ("subscribe", "survive"), ("refuse", "share")]
+ALONE = [("refuse",), ("share",), ("follow",), ("subscribe", "survive")]
 
 
 @pytest.fixture(scope="module")
-def judged() -> Mapping[object, list[Result]]:
-    """The results of every answer by its path, and of the notebook by the exercises that are solved in it."""
-    works: dict[object, dict[str, Any]] = {path: runpy.run_path(str(path)) for path in [*RIGHT, *WRONG]}
-    works |= {solved: so_far(solved) for solved in [*PREFIXES, *ALONE]}
-
-    async def run() -> dict[object, list[Result]]:
-        turn = asyncio.Semaphore(AT_A_TIME)
-
-        async def judge_in_turn(first: int, objects: dict[str, Any]) -> list[Result]:
-            # Some exercises are more work than others: not everybody shall be at the same one.
-            async with turn:
-                return await judge(objects, *STEPS[first % 5 :], *STEPS[: first % 5])
-
-        results = await asyncio.gather(*(judge_in_turn(*work) for work in enumerate(works.values())))
-        return dict(zip(works, results, strict=True))
-
-    return asyncio.run(run())
+def judged() -> Mapping[tuple[str, ...], list[Result]]:
+    """The results of the notebook by the exercises that are solved in it."""
+    return judge_together(NAME, {solved: so_far(solved) for solved in ALONE})
 
 
-def name(path: Path) -> str:
-    return path.stem
-
-
-@pytest.mark.parametrize("answer", RIGHT, ids=name)
-def test_right_answer_scores_in_full(answer, judged):
-    assert not wrong_ones(judged[answer])
-    assert sum(result.score for result in judged[answer]) == 10
-
-
-@pytest.mark.parametrize("answer", WRONG, ids=name)
-def test_wrong_answer_is_found_by_its_check_alone(answer, judged):
-    found = {result.id: result for result in judged[answer] if not result.passed}
-    expected = must_fail(answer)
-    assert found.keys() == expected.keys(), wrong_ones(judged[answer])
-    for check, words in expected.items():
-        message = found[check].message
-        assert words in message
-        if found[check].passed is False:
-            assert "sent " in message.lower()
-            assert "expected " in message
-
-
-def test_the_bank_holds_the_mistakes_of_the_lab():
-    assert {
-        "price_for_each_connection",
-        "closes_with_1000",
-        "never_reads",
-        "crashed_send_ends_the_loop",
-        "follow_swallows_the_error",
-        "follow_stops_after_the_first",
-    } <= {path.stem for path in WRONG}
-    assert len(RIGHT) >= 2
-
-
-@pytest.mark.parametrize("solved", [*PREFIXES, *ALONE], ids="+".join)
+@pytest.mark.parametrize("solved", ALONE, ids="+".join)
 def test_exercise_that_nobody_began_is_not_attempted(solved, judged):
     needs = {"share": "subscribe", "survive": "share"}
     earned = {exercise for exercise in solved if needs.get(exercise, exercise) in solved}

@@ -1,47 +1,20 @@
-"""Lab 01: right answers of any kind score in full, and each mistake is found by the check that it belongs to."""
+"""Lab 01: how its checks meet what is no answer at all."""
 
 from __future__ import annotations
 
 import os
 import runpy
 import time
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from lab_answers import answers, judge, judge_file, must_fail, wrong_ones
+from lab_answers import answers, judge, wrong_ones
 from starlette.responses import JSONResponse
 
 from wirelab.checks import exchange
 
 LAB = "01_todo_api"
 BARE = runpy.run_path(str(answers(LAB, "right")[0]))["app"]
-
-
-def name(path: Path) -> str:
-    return path.stem
-
-
-@pytest.mark.parametrize("answer", answers(LAB, "right"), ids=name)
-def test_right_answer_scores_in_full(answer):
-    results = judge_file(LAB, answer)
-    assert not wrong_ones(results)
-    assert sum(result.score for result in results) == 10
-
-
-@pytest.mark.parametrize("answer", answers(LAB, "wrong"), ids=name)
-def test_wrong_answer_is_found_by_its_check_alone(answer):
-    found, expected = wrong_ones(judge_file(LAB, answer)), must_fail(answer)
-    assert found.keys() == expected.keys(), found
-    for check, words in expected.items():
-        assert words in found[check]
-        assert "Sent " in found[check] or "sent " in found[check]
-        assert "expected " in found[check]
-
-
-def test_the_bank_holds_the_mistakes_of_the_lab():
-    assert len(answers(LAB, "wrong")) >= 8
-    assert len(answers(LAB, "right")) >= 2
 
 
 def test_empty_application_is_not_attempted():

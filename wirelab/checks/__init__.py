@@ -310,4 +310,9 @@ class _Labs(Mapping[str, Lab]):
         return len(self._modules)
 
 
-LABS = _Labs({"01_todo_api": "todo_api", "02_price_stream": "price_stream"})
+LABS = _Labs(
+    {
+        "01_todo_api": "todo_api",
+        "02_price_stream": "price_stream",
+    }
+)

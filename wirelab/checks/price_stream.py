@@ -332,6 +332,8 @@ SHARE = Exercise(
     needs=("price_stream",),
     opens=PriceStream.open,
     untouched=share_untouched,
+    # Two rounds of waiting, on a machine that is busy with others.
+    deadline=60.0,
 )
 
 
@@ -413,6 +415,8 @@ SURVIVE = Exercise(
     needs=("price_stream",),
     opens=PriceStream.open,
     untouched=survive_untouched,
+    # Two rounds of waiting, on a machine that is busy with others.
+    deadline=60.0,
 )
 
 
