@@ -96,19 +96,22 @@ def grade(context: typer.Context) -> None:
 
 @app.command()
 def build(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a lab is stale.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if something is stale.")] = False,
 ) -> None:
-    """Make labs/ from solutions/, both in the current folder."""
-    from wirelab import authoring
+    """Make labs/ from solutions/, and docs/claims.md from the executed lessons, all in the current folder."""
+    from wirelab import authoring, claims
 
     if not Path("solutions").is_dir():
         typer.echo("There is no folder solutions here: call this from the top of the kit.", err=True)
         raise typer.Exit(2)
     try:
         changed = authoring.build(Path("solutions"), Path("labs"), check=check)
-    except authoring.AuthoringError as exc:
+        register = Path("docs", "claims.toml")
+        page = claims.write_page(register, Path("notebooks"), check=check) if register.exists() else None
+    except (authoring.AuthoringError, claims.ClaimsError) as exc:
         typer.echo(exc, err=True)
         raise typer.Exit(1) from None
+    changed += [page] if page else []
     for path in changed:
         typer.echo(f"{path} is {'stale' if check else 'written anew'}")
     if check and changed:

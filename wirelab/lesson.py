@@ -11,7 +11,10 @@ from typing import Literal
 from IPython.display import display
 
 Finding = Literal["true", "false", "depends"]
-_FINDINGS: dict[Finding, tuple[str, str]] = {
+# The class of the tag in which a notebook keeps a verdict.
+VERDICT_CLASS = "wirelab-verdict"
+# How each finding is put into words, and its colour.
+FINDINGS: dict[Finding, tuple[str, str]] = {
     "true": ("holds", "#1b7837"),
     "false": ("does not hold", "#b35806"),
     "depends": ("it depends", "#35618f"),
@@ -94,15 +97,15 @@ class Verdict:
     claim: str
 
     def __repr__(self) -> str:
-        lines = [f"Statement: {self.statement}", f"Verdict:   {_FINDINGS[self.finding][0]}"]
+        lines = [f"Statement: {self.statement}", f"Verdict:   {FINDINGS[self.finding][0]}"]
         lines += [f"  ✓ {line}" for line in self.evidence]
         return "\n".join([*lines, f"Limits:    {self.limits}"])
 
     def _repr_html_(self) -> str:
-        words, colour = _FINDINGS[self.finding]
+        words, colour = FINDINGS[self.finding]
         evidence = "".join(f"<li>✓ {escape(line)}</li>" for line in self.evidence)
         return (
-            f'<div class="wirelab-verdict" data-claim="{escape(self.claim)}" data-finding="{self.finding}" '
+            f'<div class="{VERDICT_CLASS}" data-claim="{escape(self.claim)}" data-finding="{self.finding}" '
             f'style="border-left:4px solid {colour};padding:.2em 1em;text-align:left">'
             f"<p><em>“{escape(self.statement)}”</em></p><p><strong>Verdict: {words}.</strong></p>"
             f'<ul style="list-style:none;padding-left:0">{evidence}</ul>'
@@ -127,8 +130,8 @@ def verdict(
         VerdictError: some of the evidence was not seen in this run.
         ValueError: there is no evidence, or no such finding.
     """
-    if finding not in _FINDINGS or not evidence:
-        raise ValueError(f"A verdict needs evidence and one of {list(_FINDINGS)}; got {finding!r}.")
+    if finding not in FINDINGS or not evidence:
+        raise ValueError(f"A verdict needs evidence and one of {list(FINDINGS)}; got {finding!r}.")
     unseen = [line for line, seen in evidence.items() if not bool(seen)]
     if unseen:
         raise VerdictError(
