@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from .measure import Poll, PollingAge, Record
-from .plots import Values, axes, looks, show
+from .plots import Values, axes, logarithmic, looks, show
 from .stats import percentile_interval
 
 
@@ -52,7 +51,7 @@ def cost_against_age(runs: Mapping[str, Record]) -> None:
     axis.set(
         xlabel="age of an update when the client has it, median, ms", ylabel="bytes on the wire for an update"
     )
-    _logarithmic(axis, x=(1, 3, 10, 30, 100, 300), y=(50, 100, 200, 400, 800))
+    logarithmic(axis, x=(1, 3, 10, 30, 100, 300), y=(50, 100, 200, 400, 800))
     axis.legend(ncols=2)
     show(
         figure,
@@ -73,7 +72,7 @@ def cost_by_rate(runs: Mapping[int, Mapping[str, Record]], contenders: Mapping[s
     for name, look in zip(contenders, looks(), strict=False):
         left.plot(list(runs), [run[name].bytes_per_update for run in runs.values()], label=name, **look)
     left.set(xlabel="updates a second", ylabel="bytes on the wire for an update")
-    _logarithmic(left, x=tuple(runs), y=(50, 100, 200, 500, 1000, 2000))
+    logarithmic(left, x=tuple(runs), y=(50, 100, 200, 500, 1000, 2000))
     pollers = {name: way for name, way in contenders.items() if isinstance(way, Poll)}
     rates = np.linspace(1, 22, 200)
     for (name, poller), look in zip(pollers.items(), looks(), strict=False):
@@ -106,7 +105,7 @@ def cost_of_a_crowd(load: Mapping[str, Sequence[Record]]) -> None:
         right.plot(clients, [_milliseconds(run)[1] for run in runs], label=name, **look)
     left.set(xlabel="clients", ylabel="one core of the server, %")
     right.set(xlabel="clients", ylabel="age of an update, 95th percentile, ms")
-    _logarithmic(right, y=(1, 3, 10, 30, 100, 300))
+    logarithmic(right, y=(1, 3, 10, 30, 100, 300))
     left.legend()
     show(
         figure,
@@ -135,12 +134,3 @@ def _counts(run: Record) -> tuple[int, int, int]:
 
 def _core_share(run: Record) -> float:
     return 100 * (run.server_cpu or 0.0) / run.seconds
-
-
-def _logarithmic(axis: Any, *, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
-    """Scale an axis for which ticks are given by logarithm, and write the ticks as plain numbers."""
-    for name, ticks in (("x", x), ("y", y)):
-        if ticks:
-            axis.set(**{f"{name}scale": "log"})
-            axis.set(**{f"{name}ticks": ticks, f"{name}ticklabels": [f"{tick:g}" for tick in ticks]})
-            axis.tick_params(axis=name, which="minor", length=0, labelleft=False, labelbottom=False)

@@ -68,6 +68,15 @@ def mark_prediction(axis: Axes, guess: Prediction, *, horizontal: bool = True) -
     draw(float(guess.value), color="black", linestyle=(0, (1, 2)), linewidth=2, label=guess.label)
 
 
+def logarithmic(axis: Any, *, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
+    """Scale an axis for which ticks are given by logarithm, and write the ticks as plain numbers."""
+    for name, ticks in (("x", x), ("y", y)):
+        if ticks:
+            axis.set(**{f"{name}scale": "log"})
+            axis.set(**{f"{name}ticks": ticks, f"{name}ticklabels": [f"{tick:g}" for tick in ticks]})
+            axis.tick_params(axis=name, which="minor", length=0, labelleft=False, labelbottom=False)
+
+
 class Shown:
     """A figure as a notebook keeps it: picture, alternative text, caption and table in one piece of HTML."""
 
