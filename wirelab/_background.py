@@ -11,11 +11,11 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from websockets.exceptions import ConnectionClosed
 
-from ._engines import CLIENT_LEFT, GRACE, LIFESPAN_GRACE, StartFailed, engine_for
+from ._engines import CLIENT_LEFT, GRACE, LIFESPAN_GRACE, Engine, Record, StartFailed, engine_for
 from ._faults import position_of_thread
 
 # Seconds until a server that neither starts nor fails is given up.
@@ -26,6 +26,8 @@ STOP_DEADLINE = 2.0
 SETTLE_DEADLINE = 0.2
 # How many exceptions a server keeps: each holds on to the variables of its handler.
 ERRORS_KEPT = 1000
+
+T = TypeVar("T")
 
 
 def listening_socket(port: int) -> socket.socket:
@@ -52,35 +54,31 @@ def listening_socket(port: int) -> socket.socket:
     return sock
 
 
-class ServerThread:
-    """One application, serving from `start` until `end`.
+class EngineThread:
+    """An engine, serving from `start` until `end` on an event loop of its own.
 
     Args:
-        app: an ASGI application or a websockets handler.
         name: what the thread is called by.
-        log: print a line for each request or connection.
-        options: for uvicorn or websockets.
-        record: called on the server's thread with each exception that a handler raises.
-
-    Raises:
-        StartFailed: the application is of neither kind, or an option does not suit it.
+        make_engine: gets what is called with each exception that a handler raises, on the engine's thread.
+        record: that, unless the exceptions are to be kept here.
+        make_loop: makes the event loop.
     """
 
     port: int
 
     def __init__(
         self,
-        app: Any,
         name: str,
+        make_engine: Callable[[Record], Engine],
         *,
-        log: bool,
-        options: dict[str, Any],
-        record: Callable[[BaseException], None] | None = None,
+        record: Record | None = None,
+        make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
     ) -> None:
         self.errors: list[BaseException] = []
         self.pid = os.getpid()
         self._record = record or self._keep
-        self._engine = engine_for(app, self._record, _printing_logger() if log else None, options)
+        self._make_loop = make_loop
+        self._engine = make_engine(self._record)
         self.scheme_suffix = self._engine.scheme_suffix
         self._ready: Future[None] = Future()
         self._asked_to_stop = False
@@ -109,7 +107,7 @@ class ServerThread:
             ) from None
 
     def _run(self) -> None:
-        loop = asyncio.new_event_loop()
+        loop = self._make_loop()
         loop.set_exception_handler(self._record_lost)
         main = loop.create_task(self._main())
         while not main.done():
@@ -182,6 +180,28 @@ class ServerThread:
             return True
         return done.wait(SETTLE_DEADLINE)
 
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function on the engine's thread, and return what it returns, or raise what it raises.
+
+        Raises:
+            RuntimeError: the event loop has ended.
+        """
+        answer: Future[T] = Future()
+
+        def answered() -> None:
+            try:
+                result = function()
+            except Exception as exc:
+                answer.set_exception(exc)
+            else:
+                # One round later: connections that the function has broken off are closed by then.
+                loop.call_soon(answer.set_result, result)
+
+        assert self._loop
+        loop = self._loop
+        loop.call_soon_threadsafe(answered)
+        return answer.result(START_DEADLINE)
+
     def ask_to_stop(self) -> None:
         """Begin to stop; `end` waits for it."""
         # This order, and the opposite one in _main, leave no moment at which the wish could get lost.
@@ -209,6 +229,27 @@ class ServerThread:
             # Nothing blocks: it is the application's own shutdown code that takes its time.
             self._thread.join(LIFESPAN_GRACE)
         return position_of_thread(self._thread.ident) if self._thread.is_alive() else None
+
+
+class ServerThread(EngineThread):
+    """One application, serving from `start` until `end`.
+
+    Args:
+        app: an ASGI application or a websockets handler.
+        name: what the thread is called by.
+        log: print a line for each request or connection.
+        options: for uvicorn or websockets.
+        record: called on the server's thread with each exception that a handler raises.
+
+    Raises:
+        StartFailed: the application is of neither kind, or an option does not suit it.
+    """
+
+    def __init__(
+        self, app: Any, name: str, *, log: bool, options: dict[str, Any], record: Record | None = None
+    ) -> None:
+        logger = _printing_logger() if log else None
+        super().__init__(name, lambda kept: engine_for(app, kept, logger, options), record=record)
 
 
 def _why_no_port(port: object, exc: Exception) -> str:

@@ -73,9 +73,9 @@ def _mended(step: str, culprit: str, work: Callable[[], Any]) -> Any:
 
 
 def _calling_frame() -> FrameType | None:
-    """Find the call of `serve`, from within it."""
+    """Find the call of `serve` or `Link`, from within it."""
     frame = inspect.currentframe()
-    while frame and frame.f_globals.get("__name__") in (__name__, "wirelab.serving"):
+    while frame and frame.f_globals.get("__name__") in (__name__, "wirelab.serving", "wirelab.link"):
         frame = frame.f_back
     return frame
 

@@ -11,9 +11,9 @@ import contextlib
 import os
 import warnings
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from ._background import ServerThread
+from ._background import EngineThread, ServerThread
 from ._engines import StartFailed
 from ._faults import describe_error
 from ._names import dotted_name, load, name_of
@@ -51,7 +51,7 @@ class Server:
     ws: str
     pid: int
 
-    def __init__(self, name: str, runner: ServerThread | ServerProcess) -> None:
+    def __init__(self, name: str, runner: EngineThread | ServerProcess) -> None:
         self.name = name
         self._runner = runner
         self._cell = current_cell()
@@ -100,6 +100,8 @@ class Server:
         return f"<Server {self.name}: {state}" + (f", {count} in .errors>" if count else ">")
 
 
+S = TypeVar("S", bound=Server)
+
 _servers: list[Server] = []
 
 
@@ -135,30 +137,45 @@ def serve(
     for option in options.keys() & _NOT_HERE.keys():
         raise ServeError(f"Leave out {option}=: {_NOT_HERE[option]}.")
     label = name or name_of(app)
-    server = None
     try:
         runner: ServerThread | ServerProcess
         if process:
             runner = ServerProcess(dotted_name(app), factory=factory, log=log, options=options)
         else:
             runner = ServerThread(load(app, factory=factory), label, log=log, options=options)
-        server = Server(label, runner)
+    except StartFailed as exc:
+        raise ServeError(f"{label} did not start: {exc}.") from exc.__cause__
+    return launch(Server(label, runner), port, explicit=name is not None)
+
+
+def launch(server: S, port: int, *, explicit: bool) -> S:
+    """Start a server in the place of those that it replaces, and return it when it is ready.
+
+    Args:
+        server: one that was not started yet.
+        port: TCP port; 0 takes a free one.
+        explicit: whether the server got its name by hand.
+
+    Raises:
+        ServeError: it did not start. Nothing is left behind.
+    """
+    try:
         # On the list before it starts: an interrupt may come at any moment, and nothing is to be left behind.
-        _replace(server, explicit=name is not None)
+        _replace(server, explicit=explicit)
         _refuse_own_port(port)
         server._start(port)
     except StartFailed as exc:
-        _stop([server] if server else [])
-        raise ServeError(f"{label} did not start: {exc}.") from exc.__cause__
+        _stop([server])
+        raise ServeError(f"{server.name} did not start: {exc}.") from exc.__cause__
     except BaseException:
-        _stop([server] if server else [])
+        _stop([server])
         raise
     after_each_cell(_report_errors)
     return server
 
 
 def stop_all() -> None:
-    """Stop every server that `serve` started in this process."""
+    """Stop every server that `serve` started in this process, and every `Link`."""
     _stop(list(_servers))
 
 

@@ -1,0 +1,191 @@
+"""An emulated network between clients and a server: `Link`, and `Relay` for code with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import selectors
+import socket
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from ._background import EngineThread
+from ._exchange import Exchange
+from ._names import name_of
+from ._network import PROFILES, Network, Profile, network_of
+from ._relay import Relay
+from .serving import ServeError, Server, launch
+
+__all__ = ["PROFILES", "Exchange", "Link", "Network", "Profile", "Relay"]
+
+LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
+
+T = TypeVar("T")
+
+
+class Link(Server):
+    """A network between clients and a server of this machine: they use its address in the server's place.
+
+    Attributes:
+        network: its `Network`: delay, jitter, bandwidth.
+        name, port, http, ws: as a `Server` has them.
+    """
+
+    def __init__(
+        self,
+        server: Server | str | int,
+        *,
+        profile: str | None = None,
+        delay: float | None = None,
+        jitter: float | None = None,
+        bandwidth: float | None = None,
+        port: int = 0,
+    ) -> None:
+        self.network = network_of(profile, delay, jitter, bandwidth)
+        address, suffix = _address_of(server)
+        to = server.name if isinstance(server, Server) else name_of(server)
+        self._engine = _RelayEngine(address, suffix, self.network)
+        thread = EngineThread(f"link to {to}", lambda _: self._engine, make_loop=precise_event_loop)
+        super().__init__(f"link to {to}, {profile or self.network}", thread)
+        self._thread = thread
+        launch(self, port, explicit=False)
+
+    # What went over it
+
+    @property
+    def sent(self) -> int:
+        """Bytes that have reached the server."""
+        return self._engine.relay.sent
+
+    @property
+    def received(self) -> int:
+        """Bytes that have reached clients."""
+        return self._engine.relay.received
+
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._engine.relay.connections
+
+    def exchange(self) -> Exchange:
+        """What went over it, to print or to compute with; also after it has stopped."""
+        relay = self._engine.relay
+        return self._on_thread(relay.exchange) if self.running else relay.exchange()
+
+    # Faults
+
+    def reset(self) -> None:
+        """Reset every open connection, on both sides; what is on its way is lost."""
+        self._on_thread(self._engine.relay.reset)
+
+    def freeze(self) -> None:
+        """Let nothing pass and close nothing; new connections hang too."""
+        self._on_thread(self._engine.relay.freeze)
+
+    def thaw(self) -> None:
+        """End `freeze`: what has waited goes on at once."""
+        self._on_thread(self._engine.relay.thaw)
+
+    def half_close(self) -> None:
+        """Tell every client that its server is done; what the server sends from now on is lost."""
+        self._on_thread(self._engine.relay.half_close)
+
+    def drop_after(self, count: int) -> None:
+        """Let so many more bytes pass towards clients, over all connections, then reset all that are open.
+
+        Raises:
+            ValueError: `count` is negative.
+        """
+        self._on_thread(lambda: self._engine.relay.drop_after(count))
+
+    def refuse(self) -> None:
+        """Refuse new connections; those that are open stay."""
+        self._on_thread(self._engine.relay.refuse)
+
+    def accept(self) -> None:
+        """End `refuse`."""
+        self._on_thread(self._engine.relay.accept)
+
+    def _on_thread(self, function: Callable[[], T]) -> T:
+        if not self.running:
+            raise ServeError(f"The {self.name} has stopped: make it again with Link(...).")
+        return self._thread.call(function)
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("<Server link", "<Link", 1)
+
+
+class _RelayEngine:
+    """A relay as what a server's thread runs; see `_engines.Engine`."""
+
+    relay: Relay
+
+    def __init__(self, target: tuple[str, int], scheme_suffix: str, network: Network) -> None:
+        self.scheme_suffix = scheme_suffix
+        self._target = target
+        self._network = network
+
+    async def start(self, sock: socket.socket) -> None:
+        network = self._network
+        self.relay = Relay(
+            sock, self._target, delay=network.delay, jitter=network.jitter, bandwidth=network.bandwidth
+        )
+        await self.relay.start()
+
+    async def tick(self) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        await self.relay.stop()
+
+
+def _address_of(server: Server | str | int) -> tuple[tuple[str, int], str]:
+    """Host and port of what a link leads to, and "s" if it speaks TLS.
+
+    Raises:
+        ServeError: it has stopped.
+        ValueError, TypeError: it is none.
+    """
+    if isinstance(server, Server):
+        if not server.running:
+            raise ServeError(f"Server {server.name} has stopped: serve it again, then make the link.")
+        return ("127.0.0.1", server.port), server.http[4:5].removesuffix(":")
+    if isinstance(server, int) and not isinstance(server, bool):
+        if not 0 < server < 65_536:
+            raise ValueError(f"{server} is no port: take a whole number from 1 to 65535.")
+        return ("127.0.0.1", server), ""
+    if not isinstance(server, str):
+        raise TypeError(f"A link leads to a server, its URL or its port, not to {server!r}.")
+    url = urlsplit(server)
+    try:
+        host, port = LOOPBACK[url.hostname or ""], url.port
+    except (KeyError, ValueError):
+        port = None
+    if port is None or url.scheme not in ("http", "https", "ws", "wss") or url.path.strip("/"):
+        raise ValueError(
+            f"{server!r} is no base URL, with a port, of a server on this machine, such as 'http://127.0.0.1:8000'."
+        )
+    return (host, port), "s" if url.scheme in ("https", "wss") else ""
+
+
+if sys.platform == "linux":
+
+    class _PreciseSelector(selectors.EpollSelector):
+        """epoll, with the microseconds of select for its time-outs: its own are whole milliseconds, rounded up."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            # select can watch handles of low numbers only.
+            if timeout and timeout > 0 and self.fileno() < 1024:
+                select.select([self.fileno()], [], [], timeout)
+                timeout = 0
+            return super().select(timeout)
+
+
+def precise_event_loop() -> asyncio.AbstractEventLoop:
+    """Make an event loop whose timers are late by a fraction of a millisecond, where the system can do that."""
+    if sys.platform == "linux":
+        return asyncio.SelectorEventLoop(_PreciseSelector())
+    # Not Windows' other loop: it could not watch a socket.
+    return asyncio.SelectorEventLoop()
