@@ -12,7 +12,7 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
@@ -32,6 +32,7 @@ RETRY_AFTER, LONGEST_RETRY_AFTER = 0.5, 5.0
 RETRIES = 10
 
 NOT_WRITTEN = (HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED)
+NO_HEADERS: Mapping[str, str] = {}
 _NO_BODY = object()
 
 
@@ -111,6 +112,41 @@ def as_json(value: Any) -> str:
     return shown(json.dumps(value, ensure_ascii=False))
 
 
+def path_on(location: str, address: str, base: str) -> str | None:
+    """The path and query of a relative or absolute reference, or None if it leads to another server.
+
+    Args:
+        location: the reference, as in a Location or a Link.
+        address: host and port of this server.
+        base: the path that it came from.
+    """
+    try:
+        there = urlsplit(urljoin(f"http://{address}{base}", location))
+        ours = urlsplit(f"http://{address}")
+        if there.hostname not in (ours.hostname, "localhost") or there.port != ours.port:
+            return None
+    except ValueError:
+        return None
+    return there.path + (f"?{there.query}" if there.query else "")
+
+
+def refuse_body(answer: Exchange, rest: bytes) -> None:
+    """Look at what `Api.last_on_connection` received behind the header of an answer that has no body.
+
+    Raises:
+        Failed: there is a body, or the server broke off because it was handed one.
+    """
+    if rest and not rest.startswith(b"HTTP/1."):
+        raise Failed(
+            f"{answer.said}, but {shown(rest)} behind its header; expected no body, because {answer.status} has none."
+        )
+    if not rest and "close" not in answer.headers.get("connection", "").lower():
+        raise Failed(
+            f"Sent {answer.sent}; got {named(answer.status)}, and then the server dropped the connection; expected "
+            f"no body, because {answer.status} has none: a server that is handed one cannot go on."
+        )
+
+
 class Api:
     """A client of the server under test: every wait has a deadline, and every fault words.
 
@@ -131,7 +167,12 @@ class Api:
         """A client for one exercise."""
         # verify=False: no certificates are loaded for plain HTTP, which takes a tenth of a second.
         async with httpx2.AsyncClient(
-            base_url=served.http, trust_env=False, verify=False, timeout=None, follow_redirects=False
+            base_url=served.http,
+            headers={"accept-encoding": "identity"},
+            trust_env=False,
+            verify=False,
+            timeout=None,
+            follow_redirects=False,
         ) as client:
             yield cls(served, client)
 
@@ -140,7 +181,15 @@ class Api:
         """Host and port."""
         return urlsplit(self._served.http).netloc
 
-    async def send(self, method: str, path: str, body: Any = _NO_BODY, *, raw: bytes | None = None) -> Exchange:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = _NO_BODY,
+        *,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Exchange:
         """Send one request and read its answer; again after a 429.
 
         Args:
@@ -148,6 +197,7 @@ class Api:
             path: with a slash in front.
             body: a value to send as JSON.
             raw: in place of `body`, bytes that claim to be JSON.
+            headers: names in lower case; ``content-type`` makes another claim.
 
         Raises:
             Failed: no answer within the deadline, no HTTP, or a broken connection.
@@ -155,14 +205,16 @@ class Api:
         content = raw if raw is not None or body is _NO_BODY else json.dumps(body, ensure_ascii=False).encode()
         sent = f"{method} {path}" + (f" {shown(content)}" if content is not None else "")
         for _ in range(RETRIES):
-            answer = await self._send_once(method, path, content, sent)
+            answer = await self._send_once(method, path, content, sent, headers)
             if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
                 break
             await asyncio.sleep(_retry_after(answer))
         return await self._with_error(answer)
 
-    async def _send_once(self, method: str, path: str, content: bytes | None, sent: str) -> Exchange:
-        headers = {"content-type": "application/json"} if content is not None else {}
+    async def _send_once(
+        self, method: str, path: str, content: bytes | None, sent: str, more: Mapping[str, str]
+    ) -> Exchange:
+        headers = {"content-type": "application/json", **more} if content is not None else dict(more)
         if method == "DELETE":
             # A body behind a 204 would garble the next answer on the same connection, and cost another exercise.
             headers["connection"] = "close"
@@ -182,15 +234,15 @@ class Api:
         return Exchange(sent, answer.status_code, dict(answer.headers), body)
 
     @asynccontextmanager
-    async def _patience(self, sent: str) -> AsyncIterator[None]:
+    async def _patience(self, sent: str, times: float = 1.0) -> AsyncIterator[None]:
         if self._hung >= HOPELESS:
             raise Failed(f"Did not send {sent} any more: the server has stopped answering; expected an answer.")
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(times * self._deadline):
                 yield
             self._hung = 0
         except TimeoutError:
-            waited, self._deadline = self._deadline, IMPATIENT_DEADLINE
+            waited, self._deadline = times * self._deadline, IMPATIENT_DEADLINE
             self._hung += 1
             raise Failed(
                 f"Sent {sent}; got no answer within {waited:g} seconds; expected one at once. The handler hangs: "
@@ -233,14 +285,22 @@ class Api:
             return nowhere.status == HTTPStatus.NOT_FOUND and nowhere.body == answer.body
         return answer.status in NOT_WRITTEN
 
-    async def last_on_connection(self, method: str, path: str) -> tuple[Exchange, bytes]:
+    async def last_on_connection(
+        self, method: str, path: str, headers: Mapping[str, str] = NO_HEADERS
+    ) -> tuple[Exchange, bytes]:
         """Send a request without a body and, behind it, a GET of the same path that closes the connection.
+
+        Args:
+            method: of the first request.
+            path: with a slash in front.
+            headers: of the first request; there are no others than these and Host.
 
         Returns:
             The answer, and all bytes that came after its header.
         """
         sent, host = f"{method} {path}", f"Host: {self.address}\r\n"
-        request = f"{sent} HTTP/1.1\r\n{host}\r\nGET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode()
+        first = f"{sent} HTTP/1.1\r\n{host}{_lines(headers)}\r\n"
+        request = f"{first}GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode()
         for _ in range(RETRIES):
             async with self._patience(sent):
                 reader, writer = await self._connect()
@@ -257,26 +317,49 @@ class Api:
         host, _, port = self.address.partition(":")
         return await asyncio.open_connection(host, int(port))
 
-    async def at_once(self, method: str, path: str, bodies: list[Any]) -> list[Exchange]:
-        """Send many requests in the same instant: each has its own connection, opened beforehand."""
+    async def at_once(
+        self,
+        method: str,
+        path: str,
+        bodies: list[Any],
+        content_type: str = "application/json",
+        *,
+        patience: float = 1.0,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> list[Exchange]:
+        """Send many requests in the same instant: each has its own connection, opened beforehand.
+
+        Args:
+            method: of every request.
+            path: with a slash in front.
+            bodies: a value to send as JSON for each, or bytes as they are.
+            content_type: what the bodies claim to be.
+            patience: how many times the deadline of one answer is the deadline of all.
+            headers: more header fields.
+        """
         sent = f"{method} {path} {len(bodies)} times at once"
-        async with self._patience(sent):
+        async with self._patience(sent, patience):
             connections = [await self._connect() for _ in bodies]
-            for (_, writer), body in zip(connections, bodies, strict=True):
-                content = json.dumps(body).encode()
+            contents = [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies]
+            for (_, writer), content in zip(connections, contents, strict=True):
                 head = f"{method} {path} HTTP/1.1\r\nHost: {self.address}\r\nConnection: close\r\n"
-                head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+                head += f"Content-Type: {content_type}\r\nContent-Length: {len(content)}\r\n{_lines(headers)}\r\n"
                 writer.write(head.encode() + content)
             received = await asyncio.gather(*(_to_the_end(reader) for reader, _ in connections))
             for _, writer in connections:
                 writer.close()
         answers = []
-        for raw, body in zip(received, bodies, strict=True):
-            answer = _parsed(raw, f"{method} {path} {shown(json.dumps(body))} beside {len(bodies) - 1} others")
+        for raw, content in zip(received, contents, strict=True):
+            answer = _parsed(raw, f"{method} {path} {shown(content)} beside {len(bodies) - 1} others")
             if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-                answer = await self.send(method, path, body)
+                again = {**headers, "content-type": content_type}
+                answer = await self.send(method, path, raw=content, headers=again)
             answers.append(answer)
         return answers
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
 
 
 def _parsed(raw: bytes, sent: str) -> Exchange:
