@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab_answers import answers, judged_bank, must_fail, wrong_ones
+from lab_answers import answers, judged_bank, must_fail, of_one_worker, wrong_ones
 
 from wirelab.checks import LABS
 
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.timeout(300)
 def bank(kind):
     for lab in LABS:
         for answer in answers(lab, kind):
-            yield pytest.param(lab, answer, id=f"{lab}-{answer.stem}", marks=pytest.mark.xdist_group(lab))
+            yield of_one_worker(lab, answer, id=f"{lab}-{answer.stem}")
 
 
-@pytest.mark.parametrize(("lab", "answer"), bank("right"))
+@pytest.mark.parametrize(("lab", "answer"), [*bank("right")])
 def test_right_answer_scores_in_full(lab, answer):
     results = judged_bank(lab)[answer]
     assert not wrong_ones(results)
     assert sum(result.score for result in results) == 10
 
 
-@pytest.mark.parametrize(("lab", "answer"), bank("wrong"))
+@pytest.mark.parametrize(("lab", "answer"), [*bank("wrong")])
 def test_wrong_answer_is_found_by_its_check_alone(lab: str, answer: Path):
     results, expected = judged_bank(lab)[answer], must_fail(answer)
     found = {result.id: result for result in results if not result.passed}
