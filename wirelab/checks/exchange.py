@@ -138,12 +138,13 @@ def refuse_body(answer: Exchange, rest: bytes) -> None:
     """
     if rest and not rest.startswith(b"HTTP/1."):
         raise Failed(
-            f"{answer.said}, but {shown(rest)} behind its header; expected no body, because {answer.status} has none."
+            f"{answer.said}, but {shown(rest)} behind its header; expected no body, because {answer.status} has "
+            "none."
         )
     if not rest and "close" not in answer.headers.get("connection", "").lower():
         raise Failed(
-            f"Sent {answer.sent}; got {named(answer.status)}, and then the server dropped the connection; expected "
-            f"no body, because {answer.status} has none: a server that is handed one cannot go on."
+            f"Sent {answer.sent}; got {named(answer.status)}, and then the server dropped the connection; "
+            f"expected no body, because {answer.status} has none: a server that is handed one cannot go on."
         )
 
 

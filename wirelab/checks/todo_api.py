@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urljoin, urlsplit
 
 from wirelab.checks import CannotJudge, Check, Exercise, Failed, Lab, NotAttempted
-from wirelab.checks.exchange import NOT_WRITTEN, Exchange, as_json, named, shown
+from wirelab.checks.exchange import NOT_WRITTEN, Exchange, as_json, named, path_on, refuse_body, shown
 from wirelab.checks.todo_service import STATUSES, Todo, Todos, flaw, new_task, no_handler, todos_within
 
 # How many creations meet in one instant, and how many todos a fresh service holds.
@@ -197,7 +196,7 @@ async def create_location(todos: Todos) -> None:
             f"{answer.said}, and no Location header; expected one such as /todos/3, because only the server knows "
             "where the new todo lives."
         )
-    path = _path_on(location, todos.api.address)
+    path = path_on(location, todos.api.address, "/todos")
     if path is None:
         raise Failed(f"{answer.said} and Location: {shown(location)}; expected a Location on this server.")
     there = await todos.send("GET", path)
@@ -209,18 +208,6 @@ async def create_location(todos: Todos) -> None:
             f"{answer.said} and Location: {shown(location)}, where GET gets {there.got}; expected the new todo"
             + (f" there, but {fault}." if fault else " there.")
         )
-
-
-def _path_on(location: str, address: str) -> str | None:
-    """The path of a relative or absolute Location, or None if it is another server's."""
-    try:
-        there = urlsplit(urljoin(f"http://{address}/todos", location))
-        ours = urlsplit(f"http://{address}")
-        if there.hostname not in (ours.hostname, "localhost") or there.port != ours.port:
-            return None
-    except ValueError:
-        return None
-    return there.path + (f"?{there.query}" if there.query else "")
 
 
 async def create_invalid(todos: Todos) -> None:
@@ -439,15 +426,7 @@ async def delete_no_content(todos: Todos) -> None:
     answer, rest = await todos.api.last_on_connection("DELETE", f"/todos/{id}")
     if answer.status != HTTPStatus.NO_CONTENT:
         answer.fail(f"{named(204)}, because there is nothing left to show")
-    if rest and not rest.startswith(b"HTTP/1."):
-        raise Failed(
-            f"{answer.said}, but {shown(rest)} behind its header; expected no body, because 204 has none."
-        )
-    if not rest and "close" not in answer.headers.get("connection", "").lower():
-        raise Failed(
-            f"Sent {answer.sent}; got {named(204)}, and then the server dropped the connection; expected no body, "
-            "because 204 has none: a server that is handed one cannot go on."
-        )
+    refuse_body(answer, rest)
 
 
 async def delete_unknown(todos: Todos) -> None:

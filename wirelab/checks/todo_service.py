@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from wirelab.checks import CannotJudge, Failed, NotAttempted, Target
 from wirelab.checks.exchange import Api, Exchange, as_json, named
@@ -38,7 +38,14 @@ class Todos:
     """The service under test, and what more than one exercise asks of it.
 
     Whatever an exercise needs from outside its own row is taken in any shape that a learner may have given it.
+
+    Attributes:
+        collection: the path of all todos.
+        client: what to send requests with.
     """
+
+    collection = "/todos"
+    client: type[Api] = Api
 
     def __init__(self, target: Target, api: Api) -> None:
         """Speak through `api` to a service that `target` has started."""
@@ -51,21 +58,25 @@ class Todos:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Todos]:
+    async def open(cls, target: Target) -> AsyncIterator[Self]:
         """Start the service."""
-        async with target.serve("app") as served, Api.open(served) as api:
+        async with target.serve("app") as served, cls.client.open(served) as api:
             yield cls(target, api)
 
-    async def evidence(self, experiment: Callable[[Todos], Awaitable[T]]) -> T:
+    async def evidence(self, experiment: Callable[[Self], Awaitable[T]]) -> T:
         """What an experiment showed: several checks judge it, and it is done once."""
         if experiment not in self._evidence:
             self._evidence[experiment] = await experiment(self)
         return cast(T, self._evidence[experiment])
 
+    def item(self, id: int) -> str:
+        """The path of one todo."""
+        return f"{self.collection}/{id}"
+
     async def listed(self) -> dict[int, Todo]:
-        """The todos that GET /todos tells of, by id, in whatever shape; empty if it tells of none."""
+        """The todos that GET on the collection tells of, by id, in whatever shape; empty if it tells of none."""
         with contextlib.suppress(Failed):
-            answer = await self.send("GET", "/todos")
+            answer = await self.send("GET", self.collection)
             if answer.ok:
                 found = {todo["id"]: todo for todo in todos_within(answer.json())}
                 self.seen |= found.keys()
@@ -75,7 +86,7 @@ class Todos:
     async def post(self, **fields: str) -> tuple[Exchange, Todo]:
         """Create a todo with a task of its own; return the answer and what was sent."""
         sent = {"task": new_task(), **fields}
-        return await self.send("POST", "/todos", sent), sent
+        return await self.send("POST", self.collection, sent), sent
 
     async def id_of(self, answer: Exchange, sent: Todo) -> int | None:
         """The id that a creation gave: from its body, its Location, or the list; None if it cannot be found."""
@@ -119,7 +130,7 @@ class Todos:
         if await self.api.missing(answer):
             raise no_handler(answer)
         if self.guessed and answer.status == HTTPStatus.NOT_FOUND:
-            raise CannotJudge("this needs a todo, and neither POST /todos nor GET /todos gives one.")
+            raise CannotJudge(f"this needs a todo, and neither POST nor GET on {self.collection} gives one.")
 
     async def delete(self, ids: Collection[int]) -> None:
         """Delete todos, the highest id first.
@@ -128,22 +139,22 @@ class Todos:
             CannotJudge: there are none to delete, or there is no DELETE that works.
         """
         if not ids:
-            raise CannotJudge("this needs GET /todos to show the todos that there are (exercise read).")
+            raise CannotJudge(f"this needs GET {self.collection} to show the todos that there are.")
         for id in sorted(ids, reverse=True):
-            deletion = await self.send("DELETE", f"/todos/{id}")
+            deletion = await self.send("DELETE", self.item(id))
             if not deletion.ok and deletion.status != HTTPStatus.NOT_FOUND:
                 raise CannotJudge(f"this needs DELETE to work (exercise delete). {deletion.said}.")
         # One of them stands for all: a DELETE that does nothing would make every id look new.
-        still = await self.send("GET", f"/todos/{min(ids)}")
+        still = await self.send("GET", self.item(min(ids)))
         if min(ids) in {todo["id"] for todo in todos_within(still.json())}:
             raise CannotJudge(
                 f"this needs DELETE to work (exercise delete), but afterwards {still.sent} got {still.got}."
             )
 
     async def get(self, id: int) -> Todo | None:
-        """The todo as GET /todos/{id} gives it, or else the list; None if neither does."""
+        """The todo as GET on its address gives it, or else the list; None if neither does."""
         with contextlib.suppress(Failed):
-            answer = await self.send("GET", f"/todos/{id}")
+            answer = await self.send("GET", self.item(id))
             found = {todo["id"]: todo for todo in todos_within(answer.json())} if answer.ok else {}
             if id in found:
                 return found[id]
