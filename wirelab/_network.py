@@ -11,10 +11,17 @@ from types import MappingProxyType
 SEGMENT = 1448
 # What a connection may have on its way at first (RFC 6928); each round trip doubles it (RFC 5681, section 3.1).
 INITIAL_WINDOW = 10 * SEGMENT
-# The most that it may have on its way: what Linux lets a receiver announce, whose buffer is 6 MB.
-LARGEST_WINDOW = 3_000_000
+# What a receiver announces on Linux before it has seen that much come within a round trip, and at most: of its
+# buffer of 131,072 bytes, which then grows up to 6 MB (tcp_rmem), packets of 1500 bytes fill some 62 % with data.
+FIRST_RECEIVE_WINDOW = 56 * SEGMENT
+LARGEST_WINDOW = 2500 * SEGMENT
 # Seconds; a longer delay is a mistake in the unit.
 LONGEST_DELAY = 3.0
+
+
+def in_packets(count: float) -> int:
+    """Bytes that so many bytes take the place of: a packet that is not full fills its place."""
+    return math.ceil(count / SEGMENT) * SEGMENT
 
 
 def _number(name: str, value: object) -> float:
@@ -68,14 +75,13 @@ class Network:
     def window(self) -> float:
         """Bytes that one direction of a connection may have on its way at most.
 
-        Where there is a bandwidth, twice what the path holds: the other half waits in front of it, as in a router
-        whose queue is as long as the path.
+        Where there is a bandwidth, twice what the path holds, or what passes in ten milliseconds: the rest waits
+        in front of it, as in a router with a queue of that length.
         """
-        if self.idle:
-            return math.inf
         if self.bandwidth is None:
             return LARGEST_WINDOW
-        return min(LARGEST_WINDOW, max(INITIAL_WINDOW, 2 * self.bandwidth * self.round_trip))
+        path = self.bandwidth * max(2 * self.round_trip, 0.010)
+        return min(LARGEST_WINDOW, max(INITIAL_WINDOW, in_packets(path)))
 
     def __str__(self) -> str:
         parts = [f"{1000 * self.delay:g} ms"]

@@ -22,7 +22,15 @@ from typing import Any, Literal, NamedTuple, Self
 
 from ._background import listening_socket
 from ._exchange import Exchange
-from ._network import INITIAL_WINDOW, SEGMENT, Network, network_of
+from ._network import (
+    FIRST_RECEIVE_WINDOW,
+    INITIAL_WINDOW,
+    LARGEST_WINDOW,
+    SEGMENT,
+    Network,
+    in_packets,
+    network_of,
+)
 from ._recording import CLIENT, NETWORK, SERVER, Recorder, Recording, Sender
 
 # Seconds without traffic, beside a round trip, after which TCP halves that again (RFC 2861; RFC 6298 on Linux).
@@ -107,7 +115,10 @@ class Flow:
         self._acknowledgements: deque[Acknowledgement] = deque()
         self._on_the_way = 0
         self._most_on_the_way = 0
-        self._window: float = INITIAL_WINDOW if self._network.window < math.inf else math.inf
+        # What the sender allows itself (the congestion window), and what the receiver allows. In whole packets, as
+        # is what is on the way: a small one fills its place.
+        self._congestion_window: float = INITIAL_WINDOW
+        self._receive_window: float = FIRST_RECEIVE_WINDOW
         self._left_at = 0.0
         self._arrived_at = 0.0
         self._held_until = 0.0
@@ -160,6 +171,13 @@ class Flow:
 
     # What happens in between
 
+    @property
+    def _window(self) -> float:
+        """Bytes that may be on the way."""
+        if self._network.idle:
+            return math.inf
+        return min(self._congestion_window, self._receive_window, self._network.window)
+
     def run(self) -> None:
         """Do all that is due, and set the timer for the next."""
         now = self._loop.time()
@@ -201,50 +219,53 @@ class Flow:
     def _leave(self, at: float) -> None:
         """Send as much as the window lets go at this time."""
         self._take_acknowledgements(at)
-        while self._waiting and self._waiting[0].leaves <= at and self._on_the_way < self._window:
-            waiting = self._waiting.popleft()
-            data, rest = waiting.data, None
-            count = 0
-            if not isinstance(data, Mark):
-                most = self._window - self._on_the_way
-                if self._network.bandwidth:
-                    most = min(most, max(SEGMENT, PIECE * self._network.bandwidth))
-                if len(data) > most:
-                    data, rest = data[: int(most)], data[int(most) :]
-                count = len(data)
-            if rest is not None:
-                self._waiting.appendleft(waiting._replace(data=rest))
-            self._waiting_bytes -= count
-            self._on_the_way += count
+        while self._waiting and self._waiting[0].leaves <= at and (room := self._window - self._on_the_way) > 0:
+            put, data = self._take(room)
+            count = 0 if isinstance(data, Mark) else len(data)
+            self._on_the_way += in_packets(count)
             self._most_on_the_way = max(self._most_on_the_way, self._on_the_way)
             # Nothing overtakes.
             arrives = self._arrived_at = max(self._line.carry(count, at), self._arrived_at)
-            self._travelling.append(Travelling(arrives, waiting.put, data))
+            self._travelling.append(Travelling(arrives, put, data))
         self._left_at = at
+
+    def _take(self, room: float) -> tuple[float, memoryview | Mark]:
+        """Take what waits first, or as much of it as there is room for."""
+        waiting = self._waiting.popleft()
+        data = waiting.data
+        if not isinstance(data, Mark):
+            if self._network.bandwidth:
+                room = min(room, max(SEGMENT, PIECE * self._network.bandwidth))
+            if len(data) > room:
+                self._waiting.appendleft(waiting._replace(data=data[int(room) :]))
+                data = data[: int(room)]
+            self._waiting_bytes -= len(data)
+        return waiting.put, data
 
     def _take_acknowledgements(self, at: float) -> None:
         while self._acknowledgements and self._acknowledgements[0].arrives <= at:
-            count = self._acknowledgements.popleft().size
-            self._on_the_way -= count
-            # A window that is not used does not grow (RFC 7661 says why).
-            if self._window < 2 * self._most_on_the_way:
-                self._window = min(self._window + count, self._network.window)
+            size = self._acknowledgements.popleft().size
+            self._on_the_way -= size
+            # A window that is not used does not grow.
+            if self._congestion_window < 2 * self._most_on_the_way:
+                self._congestion_window = min(self._congestion_window + size, LARGEST_WINDOW)
+            if self._most_on_the_way >= self._receive_window:
+                self._receive_window = LARGEST_WINDOW
         if not self._on_the_way:
             self._most_on_the_way = 0
             patience = IDLE + self._network.round_trip
             idle = at - self._left_at
-            while idle > patience and INITIAL_WINDOW < self._window < math.inf:
-                self._window = max(INITIAL_WINDOW, self._window / 2)
+            while idle > patience and self._congestion_window > INITIAL_WINDOW:
+                self._congestion_window = max(INITIAL_WINDOW, self._congestion_window / 2)
                 idle -= patience
 
     def _arrive(self, item: Travelling) -> None:
         if isinstance(item.data, Mark):
             self._connection.arrived(self, item.data, item.put)
             return
-        count = len(item.data)
         if not self._network.idle:
             back = max(item.arrives, self._held_until) + self._network.delay
-            self._acknowledgements.append(Acknowledgement(back, count))
+            self._acknowledgements.append(Acknowledgement(back, in_packets(len(item.data))))
         self._relay.pass_on(self._connection, self, item.data, item.put)
 
     def _pause_source(self, pause: bool) -> None:
