@@ -1,0 +1,373 @@
+"""Clients of the feed under test: they note all that arrives, and may stop to read or to answer.
+
+They are built on the protocol without its input and output, since a library would answer pings by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from wirelab.checks import CannotJudge, Failed, NotAttempted, Served, Target
+from wirelab.checks.evidence import News, Subject
+from wirelab.checks.exchange import as_json, shown
+from wirelab.checks.feed_protocol import WELCOME, Object, hello, subscribe
+from wirelab.checks.price_clients import Ending, named
+
+# Seconds until a handshake or an answer, on a machine that may be busy; and once a server was found silent.
+ANSWER_DEADLINE, IMPATIENT_DEADLINE = 8.0, 1.0
+# Bytes of one message, and messages on one connection, that a client takes.
+MESSAGE_LIMIT, FLOOD = 2**20, 5000
+# Bytes that one look at the socket takes.
+CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message that arrived; `at` is in `perf_counter` seconds."""
+
+    at: float
+    raw: str | bytes
+
+    @cached_property
+    def content(self) -> Object:
+        """It as a JSON object; empty if it is none."""
+        if isinstance(self.raw, str):
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(self.raw)
+                if isinstance(value, dict):
+                    return value
+        return {}
+
+    @property
+    def is_update(self) -> bool:
+        """Whether it is an update; all else is an answer."""
+        return self.content.get("type") == "update"
+
+
+class Client:
+    """One connection to the feed.
+
+    Attributes:
+        messages: what arrived so far, oldest first.
+        pings: when pings arrived, in `perf_counter` seconds like all times here.
+        ending: how it ended, once it has and unless it was this client that left.
+        raised: what the server's code raised, as far as known, if that broke the connection.
+    """
+
+    def __init__(
+        self, protocol: ClientProtocol, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Use `Feed.connect`."""
+        self.messages: list[Message] = []
+        self.pings: list[float] = []
+        self.ending: Ending | None = None
+        self.raised = ""
+        self._protocol, self._reader, self._writer = protocol, reader, writer
+        self._said: list[str | bytes] = []
+        self._parts: list[bytes] = []
+        self._reads, self._frozen, self._left = asyncio.Event(), False, False
+        self._reads.set()
+        self._opened = False
+        self._news = News()
+        protocol.send_request(protocol.connect())
+        self._write()
+        self._reading = asyncio.ensure_future(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := await self._reader.read(CHUNK):
+                self._protocol.receive_data(data)
+                self._take()
+                await self._reads.wait()
+        if not self._left:
+            self._end()
+
+    def _take(self) -> None:
+        for event in self._protocol.events_received():
+            match event:
+                case Response():
+                    self._opened = self._protocol.handshake_exc is None
+                case Frame(opcode=Opcode.PING):
+                    self.pings.append(time.perf_counter())
+                case Frame(opcode=Opcode.TEXT | Opcode.BINARY | Opcode.CONT):
+                    self._take_part(event)
+                case Frame(opcode=Opcode.CLOSE):
+                    self._end()
+        if not self._frozen:
+            self._write()
+        self._news.tell()
+
+    def _take_part(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._parts, self._is_text = [], frame.opcode is Opcode.TEXT
+        self._parts.append(bytes(frame.data))
+        if frame.fin and len(self.messages) < FLOOD:
+            data = b"".join(self._parts)
+            raw = data.decode(errors="replace") if self._is_text else data
+            self.messages.append(Message(time.perf_counter(), raw))
+
+    def _end(self) -> None:
+        if self.ending is None:
+            close = self._protocol.close_rcvd
+            now = time.perf_counter()
+            self.ending = Ending(now, close.code, close.reason) if close else Ending(now)
+        self._news.tell()
+
+    def _write(self) -> None:
+        self._writer.writelines(data for data in self._protocol.data_to_send() if data)
+
+    async def opens(self) -> bool:
+        """Wait for the handshake; whether it succeeded."""
+        await self.until(lambda: self._opened, ANSWER_DEADLINE)
+        return self._opened
+
+    def say(self, message: str | bytes | Object) -> None:
+        """Send a message; a closed connection takes it without complaint."""
+        if isinstance(message, dict):
+            message = json.dumps(message, ensure_ascii=False)
+        self._said.append(message)
+        if self.ending is None:
+            if isinstance(message, str):
+                self._protocol.send_text(message.encode())
+            else:
+                self._protocol.send_binary(message)
+            self._write()
+
+    async def ask(self, message: str | bytes | Object, seconds: float = ANSWER_DEADLINE) -> Message | None:
+        """Send a message and wait for its answer, the next message that is no update; None if none comes."""
+        answered = len(self.answers)
+        self.say(message)
+        await self.until(lambda: len(self.answers) > answered, seconds)
+        return self.answers[answered] if len(self.answers) > answered else None
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the socket: what comes piles up there, and then at the server."""
+        self._reads.clear()
+
+    def read_on(self) -> None:
+        """Take what has piled up."""
+        self._reads.set()
+
+    def freeze(self) -> None:
+        """Send nothing more, not even the answer to a ping, but go on to note what comes."""
+        self._frozen = True
+
+    async def until(self, condition: Callable[[], object], seconds: float) -> bool:
+        """Wait until a condition holds, the connection has ended or so many seconds have passed."""
+        await self._news.until(lambda: condition() or self.ending, seconds)
+        return bool(condition())
+
+    async def leave(self) -> None:
+        """Be gone without a close frame, and wait until nothing is left of the connection."""
+        self._left = True
+        self._reads.set()
+        self._writer.transport.abort()
+        await self._reading
+
+    @property
+    def answers(self) -> list[Message]:
+        """What arrived and is no update."""
+        return [message for message in self.messages if not message.is_update]
+
+    def updates(self, *symbols: str) -> list[Object]:
+        """The updates that arrived, of these symbols or of all."""
+        found = (message.content for message in self.messages if message.is_update)
+        return [update for update in found if not symbols or update.get("symbol") in symbols]
+
+    @property
+    def said(self) -> str:
+        """What was sent last, in words."""
+        return in_words(self._said[-1]) if self._said else "nothing"
+
+    @property
+    def broke(self) -> bool:
+        """Whether it ended as when the server's code raises, or its process ends."""
+        return self.ending is not None and self.ending.code in (None, CloseCode.INTERNAL_ERROR)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether it met code that nobody has written yet: a stub raises NotImplementedError."""
+        return self.broke and self.raised.startswith("NotImplementedError")
+
+    @property
+    def end(self) -> str:
+        """How the connection ended, in words; empty if it has not."""
+        if self.ending is None:
+            return ""
+        reason = f' with the reason "{shown(self.ending.reason)}"' if self.ending.reason else ""
+        raised = f" (your code raised {shown(self.raised)})" if self.raised else ""
+        return f"{named(self.ending.code)}{reason}{raised}"
+
+    def got_since(self, count: int) -> str:
+        """What came after the first so many messages, in words."""
+        new = [in_words(message.raw) for message in self.messages[count:]]
+        came = ", ".join(new[:2]) + (f" and {len(new) - 2} more messages" if len(new) > 2 else "")
+        if self.ending:
+            return f"{came}, and then {self.end}" if came else self.end
+        return came or "no message"
+
+
+def in_words(message: str | bytes | Object) -> str:
+    """A message as a person may see it."""
+    if isinstance(message, bytes):
+        return f"the bytes {shown(repr(message)[1:])}"
+    if isinstance(message, dict):
+        return as_json(message)
+    return shown(message) or "an empty text"
+
+
+class Feed:
+    """A feed that is being served, and the clients that a check has there."""
+
+    def __init__(self, served: Served) -> None:
+        """Use `Rooms.open`."""
+        self.served = served
+        self._clients: list[Client] = []
+
+    async def connect(self, receive_buffer: int | None = None) -> Client:
+        """Open a connection.
+
+        Args:
+            receive_buffer: bytes that the system keeps for this client, as small as it allows.
+
+        Raises:
+            Failed: there is no handshake.
+        """
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.setblocking(False)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        address = urlsplit(self.served.ws)
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
+        except OSError as fault:
+            sock.close()
+            raise Failed(
+                f"Sent the opening of a connection; got {shown(str(fault))}; expected an open one. Does your code "
+                "end the server?"
+            ) from None
+        protocol = ClientProtocol(parse_uri(self.served.ws), max_size=MESSAGE_LIMIT)
+        client = Client(protocol, *await asyncio.open_connection(sock=sock))
+        self._clients.append(client)
+        if not await client.opens():
+            raise Failed(
+                "Sent the opening handshake of a WebSocket; got no answer in time; expected an open connection. "
+                "Does your code block the server?"
+            )
+        return client
+
+    async def greet(self, receive_buffer: int | None = None) -> Client:
+        """Open a connection and say hello.
+
+        Raises:
+            CannotJudge: there is no welcome.
+        """
+        client = await self.connect(receive_buffer)
+        answer = await client.ask(hello())
+        if answer is None or answer.content.get("type") != "welcome":
+            await self.explain(client)
+            if client.unwritten:
+                raise not_written(client, "who says hello")
+            raise CannotJudge(
+                f"this needs a welcome. Sent {client.said}; got {client.got_since(0)}; expected "
+                f"{as_json(WELCOME)}."
+            )
+        return client
+
+    async def subscribe(self, *symbols: str, receive_buffer: int | None = None) -> Client:
+        """Open a connection, say hello and subscribe.
+
+        Raises:
+            CannotJudge: a subscription is not acknowledged.
+        """
+        client = await self.greet(receive_buffer)
+        for symbol in symbols:
+            answer = await client.ask(subscribe(symbol))
+            if answer is None or answer.content.get("type") != "subscribed":
+                await self.explain(client)
+                if client.unwritten:
+                    raise not_written(client, "who subscribes")
+                raise CannotJudge(
+                    f"this needs subscriptions (exercise topics). Sent {client.said}; got {client.got_since(1)}."
+                )
+        return client
+
+    async def explain(self, *clients: Client) -> None:
+        """Note the server's last error with each client whose connection broke."""
+        broken = [client for client in clients if client.broke]
+        if broken and (errors := await self.served.errors()):
+            for client in broken:
+                client.raised = errors[-1]
+
+    async def leave(self) -> None:
+        """End every connection that a check has made."""
+        await asyncio.gather(*(client.leave() for client in self._clients))
+
+
+class Rooms(Subject):
+    """The handler under test, and what it has shown so far.
+
+    Attributes:
+        feed: the handler as it is served for this exercise.
+    """
+
+    def __init__(self, target: Target, feed: Feed) -> None:
+        """Use `open`."""
+        super().__init__()
+        self.feed = feed
+        self._target = target
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, target: Target) -> AsyncIterator[Rooms]:
+        """Serve the handler for one exercise."""
+        async with _served(target) as feed:
+            yield cls(target, feed)
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[Feed]:
+        """Serve it once more, in a fresh process."""
+        async with _served(self._target) as feed:
+            yield feed
+
+
+@asynccontextmanager
+async def _served(target: Target) -> AsyncIterator[Feed]:
+    # Without the pings of the library: those of the handler are judged.
+    async with target.serve("rooms", ping_interval=None) as served:
+        feed = Feed(served)
+        try:
+            yield feed
+        finally:
+            await feed.leave()
+
+
+def not_written(client: Client, what: str) -> NotAttempted:
+    """What tells that nobody wrote this part yet."""
+    ending = named(client.ending.code if client.ending else None)
+    return NotAttempted(f"{what} gets {ending}, since the code for that is not written yet.")
+
+
+def fail(sent: str, got: str, expected: str) -> NoReturn:
+    """Fail the check with what was sent, what came back and what was expected."""
+    raise Failed(f"Sent {sent}; got {got}; expected {expected}.")
+
+
+def values(updates: list[Object], member: str) -> list[Any]:
+    """One member of each update."""
+    return [update.get(member) for update in updates]
