@@ -121,7 +121,7 @@ class _Line:
             order = await self._orders.get()
             try:
                 reply = await self._obey(order)
-                text = json.dumps({"id": order["id"], **reply})
+                text = json.dumps({"id": order["id"], **reply}, default=_plain)
             except asyncio.CancelledError as error:
                 if not self._dropped:
                     raise
@@ -168,6 +168,13 @@ async def _call(function: Any, args: list[Any]) -> Any:
     # A plain function may block; the loop goes on reading, so that the call can be given up.
     value = await asyncio.to_thread(function, *args)
     return await value if inspect.isawaitable(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no name for, but has all the same: numpy's arrays and numbers."""
+    if not hasattr(value, "tolist"):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return value.tolist()
 
 
 def _iterator(made: Any, name: str) -> Any:
