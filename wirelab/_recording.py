@@ -41,13 +41,15 @@ class Recording:
     Attributes:
         number: counts connections from 1.
         opened: when the client opened it, on the event loop's clock.
+        handshake: seconds that this would have taken.
         cut_off: bytes of each sender that were not kept.
     """
 
-    def __init__(self, recorder: Recorder, number: int, opened: float) -> None:
+    def __init__(self, recorder: Recorder, number: int, opened: float, handshake: float) -> None:
         self._recorder = recorder
         self.number = number
         self.opened = opened
+        self.handshake = handshake
         self.pieces: list[Piece] = []
         self.kept = {CLIENT: 0, SERVER: 0}
         self.cut_off = {CLIENT: 0, SERVER: 0}
@@ -73,7 +75,7 @@ class Recording:
 
     def copy(self) -> Recording:
         """As it is now."""
-        copy = Recording(self._recorder, self.number, self.opened)
+        copy = Recording(self._recorder, self.number, self.opened, self.handshake)
         copy.pieces, copy.cut_off = list(self.pieces), dict(self.cut_off)
         return copy
 
@@ -86,10 +88,10 @@ class Recorder:
         self._begun = 0
         self._weight = 0
 
-    def begin(self, opened: float) -> Recording:
+    def begin(self, opened: float, handshake: float) -> Recording:
         """Begin with a new connection."""
         self._begun += 1
-        recording = Recording(self, self._begun, opened)
+        recording = Recording(self, self._begun, opened, handshake)
         self._recordings.append(recording)
         return recording
 

@@ -14,6 +14,7 @@ import math
 import random
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import Coroutine
 from enum import Enum, auto
@@ -21,6 +22,11 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from ._background import listening_socket
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 from ._exchange import Exchange
 from ._network import (
     FIRST_RECEIVE_WINDOW,
@@ -43,6 +49,9 @@ SOCKET_BUFFER = 256 * 1024
 PIECE = 0.001
 # Connections that wait to be accepted.
 BACKLOG = 2048
+
+# Seconds to wait for a slow reader before it is cut off.
+BURN_DEADLINE = 1.0
 
 ABORT = struct.pack("ii", 1, 0)
 
@@ -594,7 +603,7 @@ class Relay:
             raise ValueError(f"drop_after takes the number of bytes that still pass, not {count}.")
         self._fuse = count
         if not count:
-            self._burn()
+            self._burn_down()
 
     def refuse(self) -> None:
         """Refuse new connections; those that are open stay."""
@@ -640,7 +649,7 @@ class Relay:
                 await self._admit(sock)
 
     async def _admit(self, sock: socket.socket, unread: bytes = b"") -> None:
-        connection = Connection(self, self._loop, self.recorder.begin(self._loop.time()))
+        connection = Connection(self, self._loop, self.recorder.begin(self._loop.time(), self.network.round_trip))
         self._open.add(connection)
         connection.open()
         if unread:
@@ -674,6 +683,8 @@ class Relay:
             if self._fuse is not None:
                 data = data[: self._fuse]
                 self._fuse -= len(data)
+                if not data:
+                    return
             connection.heard()
             self.received += len(data)
         else:
@@ -681,15 +692,31 @@ class Relay:
         connection.record.piece(flow.sender, data, put, self._loop.time())
         flow.sink.write(data)
         if self._fuse == 0:
-            self._burn()
+            self._spawn(self._burn(flow.sink))
 
-    def _burn(self) -> None:
+    async def _burn(self, sink: asyncio.Transport) -> None:
+        """Reset everything once the last bytes that may pass are at the client: a reset overtakes what is not."""
+        deadline = self._loop.time() + BURN_DEADLINE
+        while _unsent(sink) and self._loop.time() < deadline:  # noqa: ASYNC110 (the system does not say when)
+            await asyncio.sleep(0.001)
+        self._burn_down()
+
+    def _burn_down(self) -> None:
         self._fuse = None
         self.reset()
 
     def forget(self, connection: Connection) -> None:
         """A connection is over."""
         self._open.discard(connection)
+
+
+def _unsent(transport: asyncio.Transport) -> int:
+    """Bytes that are not at the other side yet, as far as the system tells."""
+    waiting = transport.get_write_buffer_size()
+    if sys.platform == "linux" and not waiting and not transport.is_closing():
+        handle = transport.get_extra_info("socket").fileno()
+        (waiting,) = struct.unpack("i", fcntl.ioctl(handle, termios.TIOCOUTQ, bytes(4)))
+    return waiting
 
 
 def _reset(sock: socket.socket) -> None:

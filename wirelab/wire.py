@@ -160,7 +160,7 @@ def dissect(frame: bytes) -> str:
     rows = [
         (f"{first >> 7:b}", "FIN", "the last frame of its message" if first & 0x80 else "more frames follow"),
         (f"{first >> 4 & 0b111:03b}", "RSV", "an extension is in use" if first & 0x70 else "no extension in use"),
-        (f"{opcode:04b}", "opcode", f"{opcode:d}: {_KINDS[opcode]}"),
+        (f"{opcode:04b}", "opcode", f"{opcode:d}: {FRAME_KINDS[opcode]}"),
         (f"{second >> 7:b}", "MASK", "masked, as a client must" if masked else "not masked, as a server must"),
         (f"{second & 0x7F:07b}", "length", f"in the next {len(longer)} bytes" if longer else _count(length)),
     ]
@@ -169,12 +169,12 @@ def dissect(frame: bytes) -> str:
     if masked:
         rows.append((_hexadecimal(mask), "mask", "each byte of the payload is XORed with one of these four"))
     if payload:
-        rows.append((_hexadecimal(payload), "payload", _meaning(opcode, plain)))
+        rows.append((_hexadecimal(payload), "payload", frame_meaning(opcode, plain)))
     width = max(len(bits) for bits, _, _ in rows)
     return "\n".join(f"{bits:{width}}  {field:7}  {meaning}" for bits, field, meaning in rows)
 
 
-_KINDS = {
+FRAME_KINDS = {
     Opcode.CONT: "continuation",
     Opcode.TEXT: "text",
     Opcode.BINARY: "binary",
@@ -184,7 +184,8 @@ _KINDS = {
 }
 
 
-def _meaning(opcode: Opcode, payload: bytes) -> str:
+def frame_meaning(opcode: Opcode, payload: bytes) -> str:
+    """What a frame's payload says: its text, a close code with its reason, or how long it is."""
     try:
         if opcode is Opcode.CLOSE:
             close = Close.parse(payload)
