@@ -151,7 +151,7 @@ def refuse_body(answer: Exchange, rest: bytes) -> None:
 class Api:
     """A client of the server under test: every wait has a deadline, and every fault words.
 
-    ``sent`` in a message is what this client sent; a 429 is waited out.
+    ``sent`` in a message is what this client sent; a 429 is waited out, except by `ask`.
     """
 
     def __init__(self, served: Served, client: httpx2.AsyncClient) -> None:
@@ -203,14 +203,26 @@ class Api:
         Raises:
             Failed: no answer within the deadline, no HTTP, or a broken connection.
         """
-        content = raw if raw is not None or body is _NO_BODY else json.dumps(body, ensure_ascii=False).encode()
-        sent = f"{method} {path}" + (f" {shown(content)}" if content is not None else "")
         for _ in range(RETRIES):
-            answer = await self._send_once(method, path, content, sent, headers)
+            answer = await self.ask(method, path, body, raw=raw, headers=headers)
             if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
                 break
             await asyncio.sleep(_retry_after(answer))
-        return await self._with_error(answer)
+        return answer
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = _NO_BODY,
+        *,
+        raw: bytes | None = None,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Exchange:
+        """Send one request and read its answer, a 429 like any other; otherwise as `send`."""
+        content = raw if raw is not None or body is _NO_BODY else json.dumps(body, ensure_ascii=False).encode()
+        sent = f"{method} {path}" + (f" {shown(content)}" if content is not None else "")
+        return await self._with_error(await self._send_once(method, path, content, sent, headers))
 
     async def _send_once(
         self, method: str, path: str, content: bytes | None, sent: str, more: Mapping[str, str]
