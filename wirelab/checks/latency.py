@@ -156,13 +156,14 @@ def fault_of(run: Run) -> str:
         return "yours are not in seconds"
     if fits([durations[0], *(after - before for before, after in pairwise(durations))], bounds[-n:]):
         return "yours are all counted from the first start"
-    if fits(sorted(durations), sorted(bounds[-n:])):
+    leasts, mosts = map(sorted, zip(*bounds[-n:], strict=True))
+    if fits(sorted(durations), list(zip(leasts, mosts, strict=True))):
         return "yours are in another order"
     if not all(question.answered for question in run.last):
         return "you left before the whole answer was there"
     early = sum(duration < least - TICK for duration, (least, _) in zip(durations, bounds[-n:], strict=True))
     if early:
-        return f"{early} of yours are shorter than that, so the clock stops too early, or times something else"
+        return f"{early} of the {n} are shorter than that, so the clock stops too early, or times something else"
     return "yours are longer than from the answer before to what you sent next"
 
 
