@@ -17,7 +17,8 @@ text. A client (→) greets first, then asks for what it wants, at any time; eac
     ← {"type": "error", "error": "…"}                        not understood; nothing has changed
 
 **Resume.** The last `HISTORY` updates of a symbol are kept. If all that came after `after` are still there, the
-answer's `seq` is `after`. If not, or if the feed has been started anew, it is another number: there is a gap.
+answer's `seq` is `after`. If not, or if the feed has been started anew, it is another number: there is a gap, and
+the feed goes on with the oldest update that it has.
 
 **Slow readers.** The history is the queue, one for all. A client for whom more than `BUFFERED` bytes wait is taken
 off the live list; it gets its updates from the history, one by one, as fast as it reads, and goes back on the list
@@ -128,17 +129,25 @@ class Room:
         """The number of the latest update that is no longer kept."""
         return self.seq - len(self._texts)
 
+    def start(self, after: int | None) -> int:
+        """Return the number after which a client can be served that has all up to `after`."""
+        if after is None or after > self.seq:
+            return self.seq
+        return max(after, self.forgotten)
+
     def text(self, seq: int) -> str:
         """Return an update that is kept, as it is sent."""
         return self._texts[seq - self.forgotten - 1]
 
     def publish(self, content: dict[str, Any]) -> list[ServerConnection]:
-        """Number an update and hand it to every live client; return those who have fallen behind."""
+        """Number an update and hand it to every live client; return those who have fallen behind before it."""
+        behind = [client for client in self.live if client.transport.get_write_buffer_size() > BUFFERED]
+        self.live.difference_update(behind)
         self.seq += 1
         text = json.dumps({"type": "update", "symbol": self.symbol, "seq": self.seq, **content})
         self._texts.append(text)
         broadcast(self.live, text)
-        return [client for client in self.live if client.transport.get_write_buffer_size() > BUFFERED]
+        return behind
 
 
 class Feed:
@@ -197,8 +206,8 @@ class Feed:
         """
         room = self.rooms[symbol]
         for client in room.publish(content):
-            room.live.discard(client)
-            self._behind[client, room] = asyncio.create_task(self._follow_behind(client, room, room.seq))
+            follower = self._follow_behind(client, room, room.seq - 1)
+            self._behind[client, room] = asyncio.create_task(follower)
         return room.seq
 
     async def _produce(self, every: float) -> None:
@@ -225,8 +234,7 @@ class Feed:
             if isinstance(request, Unsubscribe):
                 await self._send(websocket, type="unsubscribed", symbol=room.symbol)
                 return
-            after = request.after
-            seq = after if after is not None and room.forgotten <= after <= room.seq else room.seq
+            seq = room.start(request.after)
             await self._send(websocket, type="subscribed", symbol=room.symbol, seq=seq)
             await self._catch_up(websocket, room, seq)
 
@@ -346,7 +354,8 @@ async def main() -> None:
                 signal.SIGTERM, lambda: server.close(code=CloseCode.SERVICE_RESTART)
             )
         prices.start()
-        print(f"Feed of {', '.join(prices.rooms)} at ws://{options.host}:{options.port}", flush=True)
+        port = next(iter(server.sockets)).getsockname()[1]
+        print(f"Prices of {', '.join(prices.rooms)} at ws://{options.host}:{port}", flush=True)
         await server.wait_closed()
 
 
