@@ -61,14 +61,6 @@ async def cut_once(stage: Stage, fault: Fault) -> Cut:
         return cut
 
 
-async def cuts(stage: Stage) -> list[Cut]:
-    """One call for each fault, all at the same time; only one if it does not even begin."""
-    first = await cut_once(stage, "reset")
-    if not first.began:
-        return [first]
-    return [first, *await at_once(*(cut_once(stage, fault) for fault in FAULTS if fault != "reset"))]
-
-
 # Calls that are cut off again and again at the same time, because a single delay is a matter of luck.
 CALLS = 12
 # How each of them is cut off, one after the other, before it may stay; the last two have got as far as a welcome.
@@ -207,6 +199,35 @@ async def refusals(stage: Stage) -> list[Refused]:
     """Refuse a client at once, after a while, and when it has come back."""
     times = ("at once", "after some updates", "when it had come back")
     return await at_once(*(_refuse(stage, when) for when in times))
+
+
+@dataclass(frozen=True)
+class Reconnections:
+    """What a client made of being cut off and refused.
+
+    Attributes:
+        cuts: one call for each fault; only one if that did not even begin.
+        absences: None if the client does not come back.
+        refusals: calls that were refused.
+    """
+
+    cuts: list[Cut]
+    absences: Absences | None = None
+    refusals: list[Refused] = field(default_factory=list)
+
+
+async def reconnections(stage: Stage) -> Reconnections:
+    """Everything at the same time, if one cut shows that it is worth while."""
+    first = await cut_once(stage, "reset")
+    if not first.began:
+        return Reconnections([first])
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(cut_once(stage, fault)) for fault in FAULTS if fault != "reset"]
+        refused = group.create_task(refusals(stage))
+        away = group.create_task(absences(stage)) if first.returned else None
+    return Reconnections(
+        [first, *(other.result() for other in others)], away.result() if away else None, refused.result()
+    )
 
 
 # resume

@@ -380,10 +380,9 @@ HEARTBEAT_EXERCISE = Exercise(
 
 async def reconnect_untouched(stage: Stage) -> None:
     """Calling it gives NotImplementedError, at once or when something has to be done."""
-    _need_written((await stage.evidence(calls.cuts))[0].call)
-    seen = await stage.evidence(calls.refusals)
-    for one in seen:
-        _need_written(one.call)
+    seen = await stage.evidence(calls.reconnections)
+    for call in [*(cut.call for cut in seen.cuts), *(refused.call for refused in seen.refusals)]:
+        _need_written(call)
 
 
 def _need_written(call: Call) -> None:
@@ -416,7 +415,7 @@ def _cut_off(cut: calls.Cut) -> str:
 
 async def reconnect_returns(stage: Stage) -> None:
     """It comes back."""
-    for cut in await stage.evidence(calls.cuts):
+    for cut in (await stage.evidence(calls.reconnections)).cuts:
         _need_begun(cut)
         if not cut.returned:
             waited = f"no new connection within {calls.BACK[cut.fault]:g} s"
@@ -429,7 +428,7 @@ async def reconnect_returns(stage: Stage) -> None:
 
 async def reconnect_subscribes(stage: Stage) -> None:
     """It asks for everything again."""
-    returned = [cut for cut in await stage.evidence(calls.cuts) if cut.returned]
+    returned = [cut for cut in (await stage.evidence(calls.reconnections)).cuts if cut.returned]
     if not returned:
         raise CannotJudge("the client did not come back.")
     for cut in returned:
@@ -448,11 +447,9 @@ async def reconnect_subscribes(stage: Stage) -> None:
 
 
 async def _absences(stage: Stage) -> calls.Absences:
-    cuts = await stage.evidence(calls.cuts)
-    _need_begun(cuts[0])
-    if not cuts[0].returned:
-        raise CannotJudge("the client did not come back.")
-    seen = await stage.evidence(calls.absences)
+    seen = (await stage.evidence(calls.reconnections)).absences
+    if seen is None:
+        raise CannotJudge("this needs a client that comes back after a reset.")
     if seen.stuck:
         call, how = seen.stuck
         raise Failed(
@@ -504,7 +501,7 @@ async def reconnect_anew(stage: Stage) -> None:
 
 async def reconnect_refused(stage: Stage) -> None:
     """After 1008 it stays away, and says so."""
-    seen = [one for one in await stage.evidence(calls.refusals) if one.complete]
+    seen = [one for one in (await stage.evidence(calls.reconnections)).refusals if one.complete]
     if not seen:
         raise CannotJudge("this needs a client that begins, and subscribes.")
     for one in seen:
