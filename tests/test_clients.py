@@ -81,7 +81,7 @@ def counting(port: int) -> Iterator[Any]:
     def counted() -> int:
         return len(opened) // 2
 
-    counted.port = listener.getsockname()[1]  # type: ignore[attr-defined]
+    counted.port = listener.getsockname()[1]
     yield counted
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
@@ -131,7 +131,7 @@ def test_each_opens_as_many_connections_as_it_says(counter: Any) -> None:
         with contender as call:
             for _ in range(7):
                 call()
-        assert counter() - before == connections, contender.func.__name__  # type: ignore[attr-defined]
+        assert counter() - before == connections, contender.func.__name__
         before = counter()
 
 

@@ -13,7 +13,7 @@ import http.client
 import os
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import BinaryIO
@@ -39,9 +39,9 @@ MASKED = 0x80
 
 
 @contextmanager
-def bare_http(url: str) -> Iterator[Call]:
-    """Yield a call that sends the fewest bytes that are a GET, and reads the answer, on one bare socket."""
-    request = shortest_get(url)
+def bare_http(url: str, headers: Mapping[str, str] | None = None) -> Iterator[Call]:
+    """Yield a call that sends a GET and reads the answer, on one bare socket; no headers but Host and these."""
+    request = shortest_get(url, headers)
     with closing(connected(url)) as sock, sock.makefile("rb") as answers:
 
         def call() -> bytes:
@@ -194,29 +194,30 @@ def pipelined_http(url: str, messages: int) -> Iterator[Call]:
 
     HTTP/1.1 has allowed this from its beginning (RFC 9112, section 9.3.2), but answers come in the order of the
     questions, and which of them were acted on when a connection breaks is hard to tell: no browser does it today.
-    Hundreds, not millions: what is not read yet waits in the buffers of TCP.
+    One GET is sent beforehand, so that the connection is open. Hundreds, not millions: what is not read yet waits
+    in the buffers of TCP.
     """
-    requests = shortest_get(url) * messages
+    request = shortest_get(url)
     with closing(connected(url)) as sock, sock.makefile("rb") as answers:
 
-        def send() -> list[bytes]:
-            sock.sendall(requests)
-            return [read_answer(answers) for _ in range(messages)]
+        def send(count: int = messages) -> list[bytes]:
+            sock.sendall(request * count)
+            return [read_answer(answers) for _ in range(count)]
 
+        send(1)
         yield send
 
 
 @contextmanager
 def pipelined_websocket(uri: str, messages: int, message: str = MESSAGE) -> Iterator[Call]:
-    """Yield a call that sends so many messages on one WebSocket, and only then reads the answers.
+    """Yield a call that sends so many messages on one WebSocket at once, and only then reads the answers.
 
     Hundreds, not millions, as with `pipelined_http`.
     """
     with closing(ThinWebSocket(uri)) as websocket:
 
         def send() -> list[str]:
-            for _ in range(messages):
-                websocket.send(message)
+            websocket.send(*[message] * messages)
             return [websocket.receive() for _ in range(messages)]
 
         yield send
@@ -252,9 +253,10 @@ class ThinWebSocket:
             self.close()
             raise
 
-    def send(self, message: str) -> None:
-        """Send one text message."""
-        self._protocol.send_text(message.encode())
+    def send(self, *messages: str) -> None:
+        """Send text messages, all in one write."""
+        for message in messages:
+            self._protocol.send_text(message.encode())
         self._write()
 
     def receive(self) -> str:
@@ -308,9 +310,11 @@ def target_of(url: str) -> str:
     return (address.path or "/") + (f"?{address.query}" if address.query else "")
 
 
-def shortest_get(url: str) -> bytes:
-    """Return the fewest bytes that are a GET of `url` in HTTP/1.1 (RFC 9112, section 3.2)."""
-    return f"GET {target_of(url)} HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\n\r\n".encode()
+def shortest_get(url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return the fewest bytes that are a GET of `url` with these headers in HTTP/1.1 (RFC 9112, section 3.2)."""
+    fields = {"Host": urlsplit(url).netloc, **(headers or {})}
+    lines = [f"GET {target_of(url)} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(lines).encode()
 
 
 def shake_hands(uri: str) -> bytes:
