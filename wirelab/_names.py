@@ -19,7 +19,12 @@ def name_of(app: Any) -> str:
         return app
     name = str(getattr(app, "__qualname__", "<"))
     # The same function within another one, <locals>, and most objects have no name that tells them apart.
-    return name if "<" not in name else _as_written(_calling_frame()) or type(app).__name__
+    return name if "<" not in name else as_written() or type(app).__name__
+
+
+def as_written() -> str:
+    """Return the first argument in the call of `serve` or `Link` as its author wrote it, or "" without the source."""
+    return _as_written(_calling_frame())
 
 
 def load(app: Any, *, factory: bool = False) -> Any:

@@ -530,11 +530,11 @@ class Relay:
 
     async def stop(self) -> None:
         """Close every connection and the listening socket, and wait until they are closed."""
-        if self._accepting:
-            self._tasks.add(self._accepting)
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._accepting] if self._accepting else [])]
+        self._accepting = None
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for sock in self._at_the_door:
             sock.close()
         for connection in list(self._open):

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ._background import EngineThread
 from ._exchange import Exchange
-from ._names import name_of
+from ._names import as_written
 from ._network import PROFILES, Network, Profile, network_of
 from ._relay import Relay
 from .serving import ServeError, Server, launch
@@ -48,8 +48,8 @@ class Link(Server):
     until you order a fault); other congestion controls (a bbr kernel may be 40 % slower with large bodies);
     packets' own headers, which take 3 % of a real bandwidth; name look-up; Nagle's algorithm and delayed
     acknowledgements over a distance (those of loopback stay); a refusal's round trip: `refuse` answers at once.
-    Where the server does not listen, a client is reset instead of refused. After `thaw` everything goes on at once;
-    TCP would wait for its next retransmission.
+    Where the server does not listen, a client is reset instead of refused. After `thaw` everything goes on at
+    once; TCP would wait for its next retransmission.
 
     Timers are late by some 0.1 ms on Linux and macOS, by up to 16 ms on Windows. The link is a thread of this
     process: a cell that computes while it measures makes it late too.
@@ -83,7 +83,7 @@ class Link(Server):
     ) -> None:
         self.network = network_of(profile, delay, jitter, bandwidth)
         address, suffix = _address_of(server)
-        to = server.name if isinstance(server, Server) else name_of(server)
+        to = server.name if isinstance(server, Server) else as_written() or str(server)
         self._engine = _RelayEngine(address, suffix, self.network)
         thread = EngineThread(f"link to {to}", lambda _: self._engine, make_loop=precise_event_loop)
         super().__init__(f"link to {to}, {profile or self.network}", thread)
