@@ -315,5 +315,6 @@ LABS = _Labs(
         "01_todo_api": "todo_api",
         "02_price_stream": "price_stream",
         "03_latency": "latency",
+        "04_staleness": "staleness",
     }
 )

@@ -1,0 +1,9 @@
+"""A timeout of one interval: a slow answer is never waited for, and asked for again."""
+
+BASE = "requests_and_threads.py"
+CHANGES = {
+    "timeout=5": "timeout=every",
+}
+FAILS = {
+    "poll.slow": "another poll before it was there",
+}

@@ -1,0 +1,236 @@
+"""Runs of the functions of lab 04: several side by side first, then alone whatever looked wrong.
+
+A busy machine delays what it likes, and an ``async`` function that blocks is right as long as it runs alone. So
+a fault counts only if it shows in every run that a check looks at, the last of them without company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from wirelab.checks import CannotJudge, Failed, RemoteError, Target
+from wirelab.checks.evidence import at_once
+from wirelab.checks.exchange import shown
+
+# How often a run is made before what it shows counts against the function: as a rule, and if time tells.
+ROUNDS, TIMED_ROUNDS = 2, 3
+# Seconds for a call that only shows whether anything is written, and whether the process is free.
+PROBE_DEADLINE = 4.0
+# Seconds by which a clock may be off and still be ours.
+SAME_CLOCK, SLACK = 1.0, 0.002
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended; times are in `perf_counter` seconds.
+
+    Attributes:
+        called: when it was made.
+        ended: when it had ended, or was given up.
+        value: what it returned, as JSON.
+        error: what it raised.
+    """
+
+    kind: Literal["returned", "raised", "went on"]
+    called: float
+    ended: float
+    value: Any = None
+    error: RemoteError | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.called
+
+    @property
+    def told(self) -> str:
+        """How it ended, in words."""
+        match self.kind:
+            case "returned":
+                return f"it returned {brief(self.value)} after {self.seconds:.1f} s"
+            case "raised":
+                return f"it raised {shown(str(self.error))}"
+        return f"it had not returned after {self.seconds:.1f} s"
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether it met a stub."""
+        return self.error is not None and self.error.names[0] == "NotImplementedError"
+
+
+async def outcome_of(target: Target, patience: float, name: str, *args: Any) -> Outcome:
+    """Call a function of the target, and see how it ends within so many seconds."""
+    called = time.perf_counter()
+    try:
+        async with asyncio.timeout(patience):
+            value = await target.call(name, *args)
+    except TimeoutError:
+        return Outcome("went on", called, time.perf_counter())
+    except RemoteError as error:
+        return Outcome("raised", called, time.perf_counter(), error=error)
+    return Outcome("returned", called, time.perf_counter(), value)
+
+
+def brief(value: Any) -> str:
+    """A returned value as a message shows it."""
+    return shown(repr(value))
+
+
+# What a function saw.
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """An update that the function says it saw; `at` is its `seen_at`."""
+
+    seq: int
+    at: float
+
+
+def sightings(outcome: Outcome) -> list[Sighting]:
+    """Read what was returned.
+
+    Raises:
+        Failed: it is no list of pairs; its text is what was got and expected.
+    """
+    if outcome.kind != "returned":
+        raise Failed(f"got nothing, for {outcome.told}; expected a list of (seq, seen_at)")
+    seen = [_sighting(one) for one in outcome.value] if isinstance(outcome.value, list) else [None]
+    if None in seen:
+        raise Failed(
+            f"got {brief(outcome.value)}; expected a list of (seq, seen_at), the number of each update and the "
+            "time.perf_counter() at which it was there"
+        )
+    return [one for one in seen if one]
+
+
+def _sighting(pair: Any) -> Sighting | None:
+    match pair:
+        case [bool(), _] | [_, bool()]:
+            return None
+        case [int(seq), int(at) | float(at)] if math.isfinite(at):
+            return Sighting(seq, at)
+    return None
+
+
+# By which clock it was seen.
+
+
+@dataclass(frozen=True)
+class Span:
+    """When an update was seen, in the function's time, and between which moments that must have been, in ours."""
+
+    seq: int
+    seen: float
+    earliest: float
+    latest: float
+
+
+def clock_offset(spans: list[Span], called: float) -> float:
+    """Seconds that the function's clock is ahead of ours, if it is another one; 0 if they are the same.
+
+    `perf_counter` counts alike in all processes of one Linux machine, except in a time namespace (man 7
+    time_namespaces). Then the two differ by a constant, and each update says between which limits it lies.
+
+    Raises:
+        Failed: it is another clock on the same machine; the text is what was got and expected.
+    """
+    most = min(span.seen - span.earliest for span in spans)
+    least = max(span.seen - span.latest for span in spans)
+    if least > most + SLACK or abs(most) < SAME_CLOCK:
+        return 0.0
+    first = spans[0]
+    if abs(most - (time.time() - time.perf_counter())) < 3600:
+        raise Failed(
+            f"got seen_at {first.seen:.2f} for seq {first.seq}, which is the time of day; expected "
+            "time.perf_counter(): the time of day is put right now and then, and jumps"
+        )
+    if abs(most + called) < 60:
+        raise Failed(
+            f"got seen_at {first.seen:.2f} for seq {first.seq}, which is counted from the call; expected "
+            "time.perf_counter() as it is, which can be compared with when the update was made"
+        )
+    return most
+
+
+def offset_note(offset: float) -> str | None:
+    """What a check says when it had to allow for another clock."""
+    if not offset:
+        return None
+    return f"(Your process's perf_counter is {offset:.1f} s from the check's, a constant that was allowed for.)"
+
+
+# Rounds of runs.
+
+
+Judge: TypeAlias = Callable[[R], str | None]
+"""Raises ``Failed`` or ``CannotJudge``, or returns a note for the one who passed."""
+Answer: TypeAlias = Failed | CannotJudge | str | None
+
+
+async def answers(
+    questions: Mapping[str, Mapping[str, Judge[R]]],
+    run: Callable[[str], Awaitable[R]],
+    free: Callable[[], Awaitable[bool]],
+    timed: Collection[str],
+) -> dict[str, Answer]:
+    """Ask every question of runs side by side, and once more of runs alone where the answer was bad.
+
+    Args:
+        questions: by check: the runs that it looks at, by name, and how it judges each.
+        run: makes the run of this name.
+        free: waits until nothing of earlier runs goes on; whether that was so in time.
+        timed: the checks in which a few hundredths of a second tell right from wrong.
+
+    Returns:
+        By check, the first bad answer, or else a note, or nothing.
+    """
+    names = sorted({name for asked in questions.values() for name in asked})
+
+    async def make(name: str) -> R:
+        return await run(name)
+
+    runs = dict(zip(names, await at_once(*map(make, names)), strict=True))
+    found = {
+        (check, name): _answer(judge, runs[name])
+        for check, asked in questions.items()
+        for name, judge in asked.items()
+    }
+    for made in range(1, TIMED_ROUNDS):
+        bad = [place for place, answer in found.items() if isinstance(answer, Exception)]
+        bad = [(check, name) for check, name in bad if made < ROUNDS or check in timed]
+        if not bad or not await free():
+            break
+        again = {name: await run(name) for name in sorted({name for _, name in bad})}
+        found |= {(check, name): _answer(questions[check][name], again[name]) for check, name in bad}
+    return {check: _of_all([found[check, name] for name in asked]) for check, asked in questions.items()}
+
+
+def _answer(judge: Judge[R], run: R) -> Answer:
+    try:
+        return judge(run)
+    except (Failed, CannotJudge) as fault:
+        return fault
+
+
+def _of_all(answers: list[Answer]) -> Answer:
+    """What several answers come to: a failure before all else, then what could not be judged, then a note."""
+    for kind in (Failed, CannotJudge, str):
+        for answer in answers:
+            if isinstance(answer, kind):
+                return answer
+    return None
+
+
+def note_or_raise(answer: Answer) -> str | None:
+    """What a check makes of its answer."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
