@@ -382,12 +382,11 @@ def test_bandwidth_is_shared_by_connections() -> None:
 
 
 def test_bandwidth_lets_a_body_trickle() -> None:
-    with plain_server(lambda sock: sock.sendall(bytes(200_000))) as port, Link(port, bandwidth=1e6) as link:
-        with client(link) as sock:
-            times, left = [], 200_000
-            while left:
-                left -= len(sock.recv(65_536))
-                times.append(time.perf_counter())
+    serving_body = plain_server(lambda sock: sock.sendall(bytes(200_000)))
+    with serving_body as port, Link(port, bandwidth=1e6) as link, client(link) as sock:
+        times = []
+        while sock.recv(65_536):
+            times.append(time.perf_counter())
     assert len(times) > 20
     assert times[-1] - times[0] > 0.1
 
@@ -427,21 +426,23 @@ def stream(link: Link) -> tuple[requests.Response, Iterator[bytes]]:
 
 
 def test_reset_breaks_every_open_connection(app: Server, sockets: Server) -> None:
-    with Link(app, delay=0.001) as link, Link(sockets, delay=0.001) as socket_link:
-        with requests.Session() as session, websocket(socket_link) as connection:
-            fetch(session, link.http)
-            answer, lines = stream(link)
-            with answer, request_open(link.port, get("/poll")) as waiting:
-                link.reset()
-                socket_link.reset()
-                with pytest.raises(ConnectionResetError):
-                    waiting.recv(1)
-                with pytest.raises(requests.RequestException):
-                    list(lines)
-                with pytest.raises(ConnectionClosedError):
-                    connection.recv(DEADLINE)
-            # New connections work.
-            assert fetch(session, link.http) == "hello"
+    with contextlib.ExitStack() as stack:
+        link, socket_link = (stack.enter_context(Link(server, delay=0.001)) for server in (app, sockets))
+        connection = stack.enter_context(websocket(socket_link))
+        session = stack.enter_context(requests.Session())
+        fetch(session, link.http)
+        answer, lines = stream(link)
+        waiting = stack.enter_context(request_open(link.port, get("/poll")))
+        link.reset()
+        socket_link.reset()
+        with answer, pytest.raises(requests.RequestException):
+            list(lines)
+        with pytest.raises(ConnectionResetError):
+            waiting.recv(1)
+        with pytest.raises(ConnectionClosedError):
+            connection.recv(DEADLINE)
+        # New connections work.
+        assert fetch(session, link.http) == "hello"
 
 
 def test_reset_breaks_tls(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
@@ -452,29 +453,33 @@ def test_reset_breaks_tls(certificates: tuple[ssl.SSLContext, ssl.SSLContext]) -
             connection.recv(DEADLINE)
 
 
-def test_freeze_lets_nothing_pass_and_closes_nothing(app: Server, sockets: Server) -> None:
-    for network in ({}, {"delay": 0.002}):
-        with Link(app, **network) as link, Link(sockets, **network) as socket_link:
-            with websocket(socket_link) as connection, request_open(link.port, get("/")) as kept:
-                assert read_until(kept, b"hello")
-                link.freeze()
-                socket_link.freeze()
-                before = link.sent, link.received, socket_link.sent, socket_link.received
-                connection.send("later")
-                kept.sendall(get("/").replace("\n", "\r\n").encode())
-                with pytest.raises(TimeoutError):
-                    connection.recv(0.15)
-                with request_open(link.port, get("/")) as new:
-                    new.settimeout(0.15)
-                    with pytest.raises(TimeoutError):
-                        new.recv(1)
-                    assert (link.sent, link.received, socket_link.sent, socket_link.received) == before
-                    link.thaw()
-                    socket_link.thaw()
-                    assert connection.recv(DEADLINE) == "later"
-                    new.settimeout(DEADLINE)
-                    assert read_until(new, b"hello")
-                    assert read_until(kept, b"hello")
+@pytest.mark.parametrize("network", [{}, {"delay": 0.002}], ids=["zero", "delay"])
+def test_freeze_lets_nothing_pass_and_closes_nothing(
+    app: Server, sockets: Server, network: dict[str, float]
+) -> None:
+    with contextlib.ExitStack() as stack:
+        link, socket_link = (stack.enter_context(Link(server, **network)) for server in (app, sockets))
+        connection = stack.enter_context(websocket(socket_link))
+        kept = stack.enter_context(request_open(link.port, get("/")))
+        assert read_until(kept, b"hello")
+        for each in (link, socket_link):
+            each.freeze()
+        before = link.sent, link.received, socket_link.sent, socket_link.received
+        connection.send("later")
+        kept.sendall(get("/").replace("\n", "\r\n").encode())
+        with pytest.raises(TimeoutError):
+            connection.recv(0.15)
+        new = stack.enter_context(request_open(link.port, get("/")))
+        new.settimeout(0.15)
+        with pytest.raises(TimeoutError):
+            new.recv(1)
+        assert (link.sent, link.received, socket_link.sent, socket_link.received) == before
+        for each in (link, socket_link):
+            each.thaw()
+        assert connection.recv(DEADLINE) == "later"
+        new.settimeout(DEADLINE)
+        assert read_until(new, b"hello")
+        assert read_until(kept, b"hello")
 
 
 def test_who_came_and_went_while_it_was_frozen_is_never_seen_by_the_server() -> None:
@@ -657,6 +662,16 @@ def test_faults_while_data_flows_leave_the_link_working(app: Server, sockets: Se
             assert connection.recv(DEADLINE) == "x"
 
 
+def test_reset_breaks_what_was_opened_just_before(app: Server) -> None:
+    with Link(app, delay=0.001) as link:
+        for number in range(1, 51):
+            with client(link) as sock:
+                link.reset()
+                with pytest.raises(ConnectionResetError):
+                    sock.recv(1)
+            assert link.connections == number
+
+
 # Arguments
 
 
@@ -796,7 +811,7 @@ def test_a_relay_runs_on_the_loop_of_a_check(sockets: Server) -> None:
                 for fault in (relay.freeze, relay.thaw):
                     fault()
                     await connection.send("x")
-                assert await connection.recv() == "x"
+                assert [await connection.recv() for _ in range(2)] == ["x", "x"]
                 relay.refuse()
                 with pytest.raises(OSError):  # noqa: PT011
                     await connect_async(relay.ws, proxy=None)

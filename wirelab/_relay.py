@@ -317,10 +317,11 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         assert isinstance(transport, asyncio.Transport)
-        if self._connection.over:
-            transport.abort()
-            return
         self.transport = self._out.source = self._into.sink = transport
+        if self._connection.over:
+            # It was broken off before it was there.
+            self.reset()
+            return
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
@@ -563,6 +564,12 @@ class Relay:
 
     def reset(self) -> None:
         """Reset every open connection, on both sides; what is on its way is lost."""
+        # Those too that are open for their clients and not accepted yet.
+        with contextlib.suppress(OSError):
+            while not self._refusing:
+                sock, _ = self._listener.accept()
+                self.connections += 1
+                _reset(sock)
         for connection in list(self._open):
             connection.break_off(NETWORK)
 
