@@ -27,7 +27,8 @@ SHOWN_TEXT, SHOWN_BYTES, SHOWN_MESSAGES = 200, 12, 40
 CHUNK = re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r\n")
 # A server-sent event ends with an empty line, whose ends may be of three kinds.
 END_OF_EVENT = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
-REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r?\n")
+REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+ HTTP/1\.[01]\r\n")
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] [0-9]{3}")
 # Names of TLS records and of the handshake's messages that are not encrypted (RFC 8446, sections 4 and 5.1).
 TLS_RECORDS = {20: "change cipher spec", 21: "alert", 22: "handshake", 23: "encrypted"}
 TLS_HANDSHAKE = {1: "client hello", 2: "server hello"}
@@ -251,11 +252,10 @@ def _http(client: Stream, server: Stream) -> Iterator[Message]:
 def _head(stream: Stream) -> Head | None:
     """Read a head, if all of it is there."""
     end = stream.data.find(b"\r\n\r\n", stream.place)
-    if end < 0:
+    first = REQUEST_LINE if stream.sender == CLIENT else STATUS_LINE
+    if end < 0 or not first.match(stream.data, stream.place):
         return None
     first_line, *fields = stream.data[stream.place : end].decode("latin-1").split("\r\n")
-    if "HTTP/1." not in first_line:
-        return None
     headers = tuple((name.strip(), value.strip()) for name, _, value in (field.partition(":") for field in fields))
     return Head(first_line, headers, end + 4 - stream.place)
 
