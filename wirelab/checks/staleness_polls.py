@@ -103,6 +103,11 @@ def _drawn(milliseconds: tuple[int, int]) -> float:
     return _random.randint(*milliseconds) / 1000
 
 
+def counted(polls: int) -> str:
+    """A number of polls, in words."""
+    return "one poll" if polls == 1 else f"{polls or 'no'} polls"
+
+
 @dataclass(frozen=True)
 class Polled:
     """A run that was made."""
@@ -135,9 +140,7 @@ class Polled:
     def came(self) -> str:
         """The polls in words."""
         stray = f" (and {self.strays[0]} besides)" if self.strays else ""
-        count = len(self.polls)
-        polls = "no poll" if not count else "one poll" if count == 1 else f"{count} polls"
-        return f"{polls}{stray}"
+        return f"{counted(len(self.polls))}{stray}"
 
     def need_polls(self, count: int, what: str) -> None:
         """See that there is something to judge.
@@ -234,7 +237,7 @@ def on_schedule(run: Polled) -> None:
         )
     if pace < TOO_QUICK or len(polls) > due / MOST:
         raise Failed(
-            f"{said}; got {len(polls)} polls in {run.plan.seconds:g} s; expected {due}, one each {every:g} s."
+            f"{said}; got {counted(len(polls))} in {run.plan.seconds:.2f} s; expected {due}, one each {every:g} s."
         )
     if len(polls) < MOST * due:
         raise Failed(
@@ -262,8 +265,8 @@ def after_slow(run: Polled) -> None:
     meanwhile = [poll for poll in run.polls if late.at < poll.at < answered - SLACK]
     if meanwhile:
         raise Failed(
-            f"{said}; got {_times(len(meanwhile))} another poll before it was there; expected none: a slow feed "
-            "gets slower when it is asked again meanwhile. Its answer costs the polls that it covers."
+            f"{said}; got {counted(len(meanwhile))} before it was there; expected none: a slow feed gets slower "
+            "when it is asked again meanwhile. Its answer costs the polls that it covers."
         )
     after = [poll for poll in run.polls[SLOW_AT + 1 :] if run.since(poll.at) < run.plan.seconds]
     if not after:
@@ -289,10 +292,6 @@ def after_slow(run: Polled) -> None:
             f"{said}; got the polls after that some {off:.1f} intervals off those before it; expected all of them "
             f"at whole multiples of {every:g} s after the first: a slow answer costs polls, and moves none."
         )
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _off(seconds: float, every: float) -> float:
@@ -349,10 +348,10 @@ def seen_at(run: Polled) -> str | None:
     early = worst.earliest - (worst.seen - offset)
     if early > SLACK:
         asked = next(poll.at for poll in run.delivered if poll.seq == worst.seq)
-        hint = ": is it when it was asked for?" if abs(worst.seen - offset - asked) < run.plan.every / 4 else ""
+        hint = ": is it when it was asked for?" if abs(worst.seen - offset - asked) < run.plan.every / 4 else "."
         raise Failed(
             f"{run.called} and sent seq {worst.seq} {_after(run, worst.earliest)}; got its seen_at {early:.2f} s "
-            f"before that; expected when the answer was there, and none can be there before it is sent{hint}."
+            f"before that; expected when the answer was there, and none can be there before it is sent{hint}"
         )
     lags = [span.seen - offset - span.earliest for span in spans]
     if statistics.median(lags) > PROMPT * run.plan.every or any(

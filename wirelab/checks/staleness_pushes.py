@@ -49,8 +49,8 @@ class Plan:
 
 def going_on() -> Plan:
     """Three updates in one instant, some single ones, a long pause, and then more without end."""
-    singles = [_random.uniform(0.09, 0.13) for _ in range(4)]
-    return Plan(_random.randint(125, 135) / 100, [0.05, 0, 0, *singles, 0.4], 0.1)
+    singles = [_random.uniform(0.09, 0.13) for _ in range(3)]
+    return Plan(_random.randint(130, 140) / 100, [0.05, 0, 0, *singles, 0.4], 0.1)
 
 
 def silent() -> Plan:

@@ -130,6 +130,16 @@ class Sums(Subject):
         return made[name]
 
 
+def told(value: Any) -> str:
+    """A value as a message shows it, with as many decimals as anybody reads."""
+    match value:
+        case float():
+            return f"{value:.4f}"
+        case dict():
+            return "{" + ", ".join(f"{key}: {told(one)}" for key, one in list(value.items())[:8]) + "}"
+    return brief(value)
+
+
 def _called(case: Case) -> str:
     return f"Called staleness(seen, emitted) and sent it {case.sent}"
 
@@ -155,7 +165,7 @@ async def mean(sums: Sums) -> None:
             elif _close(got, expected * len(one.ages) / len(one.emitted), expected):
                 hint = " over those that were seen, not over all"
             raise Failed(
-                f"{_called(one)}; got mean {brief(got)}; expected {expected:.4f}{hint}: the mean of seen_at - "
+                f"{_called(one)}; got mean {told(got)}; expected {expected:.4f}{hint}: the mean of seen_at - "
                 "emitted_at for the same seq."
             )
 
@@ -166,7 +176,7 @@ async def p95(sums: Sums) -> None:
         got, (low, high) = await sums.member(one, "p95"), percentiles(one.ages)
         if not _close(got, low, high):
             raise Failed(
-                f"{_called(one)}; got p95 {brief(got)}; expected {low:.4f} to {high:.4f}, by whichever "
+                f"{_called(one)}; got p95 {told(got)}; expected {low:.4f} to {high:.4f}, by whichever "
                 f"definition: 95 of 100 ages are below it (the greatest is {one.ages[-1]:.4f})."
             )
 
@@ -185,7 +195,7 @@ async def missed(sums: Sums) -> None:
         got = await sums.member(one, "missed")
         if isinstance(got, bool) or got != one.missed:
             raise Failed(
-                f"{_called(one)}; got missed {brief(got)}; expected {one.missed}, the number of those that were "
+                f"{_called(one)}; got missed {told(got)}; expected {one.missed}, the number of those that were "
                 "not seen."
             )
 
@@ -200,7 +210,7 @@ async def share(sums: Sums) -> None:
                 hint = ": a fraction, not per cent"
             elif _close(got, one.missed / len(one.ages), one.missed / len(one.ages)):
                 hint = ": of all that were emitted, not of those that were seen"
-            raise Failed(f"{_called(one)}; got missed_share {brief(got)}; expected {one.share:.4f}{hint}.")
+            raise Failed(f"{_called(one)}; got missed_share {told(got)}; expected {one.share:.4f}{hint}.")
 
 
 async def none_seen(sums: Sums) -> Case:
@@ -214,14 +224,23 @@ async def none(sums: Sums) -> None:
 
 
 async def _says_none(sums: Sums, one: Case) -> None:
-    for name, expected in (("mean", None), ("p95", None), ("missed_share", 1.0)):
+    for name in ("mean", "p95"):
         got = await sums.member(one, name)
-        right = got is None if expected is None else _close(got, expected, expected)
-        if not right:
+        if got is not None:
             raise Failed(
-                f"{_called(one)}; got {name} {brief(got)}; expected {expected}: of nothing there is no mean and "
-                "no percentile, and all of it was missed."
+                f"{_called(one)}; got {name} {told(got)}; expected None: of nothing there is no mean and no "
+                "percentile, and 0 would look like the best of all feeds."
             )
+    got = await sums.member(one, "missed_share")
+    # Per cent cost the check of shares, and no other.
+    if not _close(got, 1.0, 1.0) and not (got == 100 and await sums.evidence(in_per_cent)):
+        raise Failed(f"{_called(one)}; got missed_share {told(got)}; expected 1.0: all of it was missed.")
+
+
+async def in_per_cent(sums: Sums) -> bool:
+    """Whether it gives shares in per cent."""
+    one = (await sums.evidence(ordinary))[0]
+    return _close(await sums.member(one, "missed_share"), 100 * one.share, 100 * one.share)
 
 
 async def unknown(sums: Sums) -> str | None:
@@ -237,7 +256,7 @@ async def unknown(sums: Sums) -> str | None:
     got = await sums.of(one)
     if not isinstance(got, dict) or any(not _same(got.get(name), expected.get(name)) for name in MEMBERS):
         raise Failed(
-            f"{_called(one)}; got {brief(got)}; expected {brief(expected)}, as without these: what was not "
+            f"{_called(one)}; got {told(got)}; expected {told(expected)}, as without these: what was not "
             "emitted was not seen either."
         )
     try:

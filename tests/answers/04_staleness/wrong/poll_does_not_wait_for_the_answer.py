@@ -36,5 +36,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "poll.slow": "another poll before it was there",
+    "poll.slow": "before it was there",
 }

@@ -5,5 +5,5 @@ CHANGES = {
     "timeout=5": "timeout=every",
 }
 FAILS = {
-    "poll.slow": "another poll before it was there",
+    "poll.slow": "before it was there",
 }
