@@ -113,13 +113,9 @@ def slopes(taken: Mapping[float, Mapping[str, Floats]]) -> dict[str, float]:
         taken: seconds of each exchange, by name, by the seconds of a round trip.
 
     Returns:
-        The slope of the medians over the round trip's time, for each exchange.
+        For each exchange the slope of its shortest times over the round trip's time.
     """
-    distances = list(taken)
-    return {
-        name: slope(distances, [float(np.median(taken[distance][name])) for distance in distances])[0]
-        for name in taken[distances[0]]
-    }
+    return {name: slope(list(taken), shortest)[0] for name, shortest in _shortest(taken).items()}
 
 
 def time_by_distance(taken: Mapping[float, Mapping[str, Floats]], guess: Prediction, about: str) -> None:
@@ -131,15 +127,13 @@ def time_by_distance(taken: Mapping[float, Mapping[str, Floats]], guess: Predict
         about: which.
     """
     figure, (left, right) = axes(2, width=12, height=4.2)
-    counts = slopes(taken)
-    distances = np.array(list(taken))
+    counts, shortest = slopes(taken), _shortest(taken)
     styles = dict(zip(counts, looks(), strict=False))
     for name, look in styles.items():
-        medians = [1000 * float(np.median(taken[distance][name])) for distance in taken]
         # Some lie on each other: the earlier one has to show from below.
         size = 6 + 1.2 * (len(styles) - list(styles).index(name))
-        left.plot(1000 * distances, medians, label=name, **look | {"markersize": size})
-    left.set(xlabel="round trip of the network, ms", ylabel="the exchange takes, median, ms", ylim=(0, None))
+        left.plot(1000 * np.array(list(taken)), 1000 * shortest[name], label=name, **look | {"markersize": size})
+    left.set(xlabel="round trip of the network, ms", ylabel="the exchange takes at least … ms", ylim=(0, None))
     left.legend(fontsize=9, markerscale=0.8)
     places = range(len(counts))
     right.barh(places, list(counts.values()), color=[look["color"] for look in styles.values()], height=0.55)
@@ -167,10 +161,7 @@ def time_by_distance(taken: Mapping[float, Mapping[str, Floats]], guess: Predict
         caption="The slope counts the round trips. Whoever knows the count knows the time, at any distance.",
         values=Values(
             ("exchange", *(f"{1000 * distance:g} ms away, ms" for distance in taken), "round trips"),
-            [
-                (name, *(1000 * float(np.median(taken[distance][name])) for distance in taken), count)
-                for name, count in counts.items()
-            ],
+            [(name, *(1000 * shortest[name]), count) for name, count in counts.items()],
         ),
     )
 
@@ -255,6 +246,12 @@ def wrong_and_right(readings: Mapping[str, Reading]) -> None:
             [(name, 1000 * reading.wrong, 1000 * reading.right) for name, reading in readings.items()],
         ),
     )
+
+
+def _shortest(taken: Mapping[float, Mapping[str, Floats]]) -> dict[str, Floats]:
+    """Return the shortest time of each exchange at each distance: what others took more, the machine took."""
+    names = next(iter(taken.values()))
+    return {name: np.array([float(times[name].min()) for times in taken.values()]) for name in names}
 
 
 def _lie_down(axis: Axes) -> None:
