@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file together, above all a notebook's cells, where they do not say otherwise."""
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.path.name))
+class ByLessonAndLab(LoadScopeScheduling):
+    """Keeps the tests of a file or class together, a notebook's cells above all; tells lessons and labs apart."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        name = re.search(r"\[(\d\d_[a-z0-9_]+)", nodeid)
+        return super()._split_scope(nodeid) + (name[0] if name else "")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByLessonAndLab:
+    """Tell pytest-xdist which tests belong together."""
+    return ByLessonAndLab(config, log)

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 from wirelab.checks import LABS, Result
 from wirelab.checks.local import LocalTarget
 
@@ -21,11 +19,6 @@ ANSWERS = Path(__file__).parent / "answers"
 AT_A_TIME = 8
 
 _numbers = count(1)
-
-
-def of_one_worker(lab: str, *values: Any, **options: Any) -> Any:
-    """A parameter that pytest-xdist keeps in one process with the others of the lab: they share what is cached."""
-    return pytest.param(lab, *values, marks=pytest.mark.xdist_group(lab), **options)
 
 
 def answers(lab: str, kind: str) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab_answers import answers, judged_bank, must_fail, of_one_worker, wrong_ones
+from lab_answers import answers, judged_bank, must_fail, wrong_ones
 
 from wirelab.checks import LABS
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(300)
 def bank(kind):
     for lab in LABS:
         for answer in answers(lab, kind):
-            yield of_one_worker(lab, answer, id=f"{lab}-{answer.stem}")
+            yield pytest.param(lab, answer, id=f"{lab}-{answer.stem}")
 
 
 @pytest.mark.parametrize(("lab", "answer"), [*bank("right")])

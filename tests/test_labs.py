@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from fastapi import FastAPI
-from lab_answers import judge, judge_together, of_one_worker, wrong_ones
+from lab_answers import judge, judge_together, wrong_ones
 from nbclient import NotebookClient
 
 from wirelab import stop_all
@@ -110,7 +110,7 @@ def judged(lab):
     return judge_together(lab, works | {"solution": run_cells(solved_cells.values())})
 
 
-@pytest.mark.parametrize("lab", [of_one_worker(lab) for lab in WRITTEN])
+@pytest.mark.parametrize("lab", WRITTEN)
 @pytest.mark.timeout(300)  # The first test of a lab waits until its notebooks are judged.
 class TestJudged:
     def test_solution_scores_in_full(self, lab):

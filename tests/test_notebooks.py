@@ -78,9 +78,7 @@ class TestStoredNotebook:
                 assert tags.named("td"), "a figure shows its values as a table too"
 
 
-@pytest.mark.parametrize(
-    "path", [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem)) for path in LESSONS]
-)
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 class TestLesson:
     def test_has_a_prediction_a_verdict_and_a_figure(self, path: Path) -> None:
         source = "\n".join(cell.source for cell in code_cells(path))
