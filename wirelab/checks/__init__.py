@@ -316,5 +316,6 @@ LABS = _Labs(
         "02_price_stream": "price_stream",
         "03_latency": "latency",
         "04_staleness": "staleness",
+        "05_rest_in_practice": "rest_in_practice",
     }
 )

@@ -117,7 +117,7 @@ async def formats_impossible(practice: Practice) -> None:
 
 FORMATS = Exercise(
     name="formats",
-    title="JSON or XML",
+    title="Two formats",
     hints=(
         "For each format that there is, find out how welcome it is, from 0 to 1; then take the most welcome one, "
         "and "

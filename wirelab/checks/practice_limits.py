@@ -24,7 +24,7 @@ from wirelab.checks.practice_service import BURST, RATE, Practice, new_key
 # Seconds in which the steady rate brings as much as the burst: the window of a limiter that counts in windows.
 WINDOW = BURST / RATE
 # Seconds for which a caller goes on after the burst, and between two requests of it.
-STEADY, PAUSE = 1.6, 0.03
+STEADY, PAUSE = 1.6, 0.05
 # Of the steady rate, how much has to come and how much may; and requests more or fewer, for a busy machine.
 LEAST, MOST, SLACK = 0.5, 1.4, 3
 # Seconds before the end of a window at which its share is spent, and after it at which the next one's is.
@@ -32,7 +32,7 @@ BEFORE, AFTER = 0.8, 0.2
 # Seconds beyond a window until a pause is taken for the end.
 PATIENCE = 2.0
 # Retry-After in seconds, at most; and how often it is tried.
-LONGEST, TRIES = 10, 3
+LONGEST, TRIES = 10, 2
 
 
 class Caller:
@@ -180,7 +180,7 @@ async def limits_rate(practice: Practice) -> None:
         if number > MOST * RATE * at + SLACK:
             raise Failed(
                 f"{sent}; got {number} more answers within {_seconds(at)}; expected about {RATE} a second. Does "
-                "everybody get a whole new burst when a window ends?"
+                "everybody get a whole new burst when a fixed window ends?"
             )
     if not seen.too_slow:
         return

@@ -10,15 +10,14 @@ from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from wirelab.checks import CannotJudge, Check, Exercise, Failed, NotAttempted
-from wirelab.checks.evidence import at_once
 from wirelab.checks.exchange import Exchange, as_json, named, shown
-from wirelab.checks.practice_service import MAX_LIMIT, PAGES, Practice
-from wirelab.checks.todo_service import flaw, no_handler
+from wirelab.checks.practice_service import BURST, MAX_LIMIT, PAGES, Practice, as_caller
+from wirelab.checks.todo_service import flaw, new_task, no_handler
 
 # Todos that are made for the pages, and on each of them.
 MADE, LIMIT = 7, 3
-# Creations at a time.
-AT_A_TIME = 10
+# Creations at a time, by one caller.
+AT_A_TIME = BURST // 2
 
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
@@ -157,6 +156,7 @@ async def pages_cursor(practice: Practice) -> None:
     following = practice.next_page(answer)
     if following is None:
         raise CannotJudge("this needs a link to a second page (the check pages.walk).")
+    await get_page(practice, following)
     path, _, query = following.partition("?")
     fields = dict(parse_qsl(urlsplit(following).query, keep_blank_values=True))
     names = [name for name in fields if name != "limit" and fields[name]] if query else []
@@ -214,7 +214,8 @@ async def pages_limit(practice: Practice) -> str | None:
     for _ in range(0, missing, AT_A_TIME):
         if practice.api.limited:
             return f"(New callers got a 429, so a limit above {MAX_LIMIT} was not tried on as many todos.)"
-        await at_once(*(practice.post() for _ in range(AT_A_TIME)))
+        bodies = [{"task": new_task()} for _ in range(AT_A_TIME)]
+        await practice.api.at_once("POST", practice.collection, bodies, headers=as_caller())
     answer = await practice.send("GET", path)
     if (count := len(ids_on(answer))) > MAX_LIMIT:
         raise Failed(f"Sent {answer.sent}; got {count} todos; expected at most {MAX_LIMIT} on one page.")

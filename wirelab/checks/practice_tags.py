@@ -115,7 +115,7 @@ async def conditional_restart(practice: Practice) -> str | None:
         # Then a second copy of the same interpreter has to do.
         async with Practice.open(practice.target) as second:
             after = await tags_of_all(second, task)
-        note = "(Started again in the same interpreter, in which hash() stays the same: `wirelab grade` looks further.)"
+        note = "(Started again in this interpreter, where hash() stays the same; `wirelab grade` looks further.)"
     compared = [
         (path, tag, after[path][1]) for path, (todo, tag) in before.items() if after.get(path, ({}, ""))[0] == todo
     ]
@@ -156,7 +156,7 @@ async def conditional_not_modified(practice: Practice) -> None:
     path = practice.item(id)
     tag = await not_modified(practice, path)
     await modified(practice, path, f'"{new_key()}"', "nobody issued this tag: the todo has changed")
-    await practice.change(id, status=other_status("Pending"))
+    await practice.change(id, task=new_task(), status=other_status("Pending"))
     await modified(practice, path, tag, "the todo has changed")
 
 
@@ -170,7 +170,7 @@ async def conditional_collection(practice: Practice) -> None:
         if change == "created":
             await practice.make()
         elif change == "changed":
-            await practice.change(id, status=other_status("Pending"))
+            await practice.change(id, task=new_task(), status=other_status("Pending"))
         else:
             await practice.drop(id)
         now = await tag_seen(practice, path)
@@ -252,6 +252,10 @@ async def patched(practice: Practice, id: int, patch: dict[str, Any], because: s
     return answer, todo
 
 
+def _another() -> Todo:
+    return {"task": new_task(), "status": other_status("Pending")}
+
+
 def _compare(answer: Exchange, todo: Todo, because: str, **expected: Any) -> None:
     for name, value in expected.items():
         if todo.get(name) != value:
@@ -304,7 +308,7 @@ async def update_match(practice: Practice) -> None:
     id = await practice.make()
     path = practice.item(id)
     stale = await practice.tag(path)
-    answer, before = await patched(practice, id, {"status": other_status("Pending")}, "the tag is the current one")
+    answer, before = await patched(practice, id, _another(), "the tag is the current one")
     refused = [
         (await practice.patch(id, {"status": "Lost"}, stale), 412, "the todo has changed since that tag"),
         (
@@ -340,7 +344,7 @@ async def update_either(practice: Practice) -> str | None:
             continue
         if "etag" not in got.headers:
             raise CannotJudge(f"this needs GET with an ETag (exercise conditional). {got.said}, and no ETag.")
-        answer = await practice.patch(id, {"status": other_status("Pending")}, got.headers["etag"])
+        answer = await practice.patch(id, _another(), got.headers["etag"])
         if not answer.ok:
             answer.fail(
                 f"{named(200)}, because GET with Accept: {media_type} gave that tag, and nothing has changed since"

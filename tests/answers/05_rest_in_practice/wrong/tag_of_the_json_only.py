@@ -1,0 +1,11 @@
+"""If-Match knows the tag of the JSON only."""
+
+BASE = "starlette.py"
+
+FAILS = {
+    "update.either": "because GET with Accept: application/xml gave that tag",
+}
+
+CHANGES = {
+    " not in (tag_of(todo, JSON), tag_of(todo, XML)):": " != tag_of(todo, JSON):",
+}
