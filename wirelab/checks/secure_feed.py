@@ -595,7 +595,8 @@ async def origin_foreign(service: Service) -> None:
         "null",
     ):
         visit = await service.knock(f"?ticket={await service.ticket()}", origin=origin, told="?ticket=…")
-        if visit.client or not 400 <= visit.status < 500:
+        # The answer to the handshake counts: who is let in to be thrown out may have heard something.
+        if not await visit.turned_away() or visit.client:
             raise visit.failure(
                 f"{named(403)} at the handshake, because that page is not from {service.origin}, and CORS does "
                 "not apply to WebSockets"
@@ -682,6 +683,7 @@ async def expiry_token(service: Service) -> None:
             f"Sent {sent}; got prices {trials.LATE:g} seconds after it had expired; expected the socket to close "
             "when the token expires, or logging out and being locked out mean nothing to whoever is in."
         )
+    await service.explain(seen.client)
     if seen.client.broke:
         raise Failed(f"Sent {sent}; got {seen.client.got}; expected a close code that says why, such as 1008.")
     if seen.ended < seen.expires - trials.EARLY:
@@ -714,6 +716,7 @@ async def expiry_message(service: Service) -> None:
         ("binary", b"\x00" * 100, b"\x00" * (3 * MAX_MESSAGE)),
     ):
         client = await trials.after_words(service, short)
+        await service.explain(client)
         if client.ending:
             raise Failed(
                 f"Sent a {kind} message of {len(short)} bytes; got {client.end}; expected the socket to stay "
@@ -721,6 +724,7 @@ async def expiry_message(service: Service) -> None:
             )
         await client.say(long)
         await client.ended(trials.LATE)
+        await service.explain(client)
         got = client.end or "prices, as if nothing had been said"
         if client.ending is None or client.ending.code != CloseCode.MESSAGE_TOO_BIG:
             raise Failed(

@@ -13,7 +13,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -164,12 +164,14 @@ class Visit:
         status: what it was answered with; 101 when a socket opened.
         client: at the socket that opened.
         raised: what the server's code raised meanwhile, as far as known.
+        explain: notes with a client what the server's code raised, if that broke its connection.
     """
 
     said: str
     status: int
     client: Client | None = None
     raised: str = ""
+    explain: Callable[[Client], Awaitable[None]] | None = None
 
     @property
     def unwritten(self) -> bool:
@@ -178,14 +180,20 @@ class Visit:
 
     async def let_in(self) -> bool:
         """Whether a socket opened, and something came."""
-        return self.client is not None and await self.client.received(1, PRICE_DEADLINE)
+        await self._seen()
+        return self.client is not None and bool(self.client.messages)
 
     async def turned_away(self) -> bool:
         """Whether it was refused: at the handshake, or by a close code before anything came."""
+        await self._seen()
         if self.client is None:
             return 400 <= self.status < 500
-        await self.client.until(lambda: bool(self.client and self.client.messages), PRICE_DEADLINE)
         return not self.client.messages and self.client.ending is not None and not self.client.broke
+
+    async def _seen(self) -> None:
+        """Wait until something has come to the socket, or it has ended."""
+        if self.client and not await self.client.received(1, PRICE_DEADLINE) and self.explain:
+            await self.explain(self.client)
 
     @property
     def got(self) -> str:
@@ -269,7 +277,8 @@ class Service(Subject):
         """
         if (user, path) not in self._accepted:
             own, ours = await self.own_token(user), minimal(user)
-            tries = [own, Token.read(own.forged(**ours.claims)) if own else None, ours]
+            # First without what exercise login may find wrong, then as the service made it.
+            tries = [Token.read(own.forged(**ours.claims)) if own else None, ours, own]
             for token in filter(None, tries):
                 answer = await self.ask(method, path, token.text, "with a good token")
                 if await self.api.missing(answer):
@@ -329,7 +338,7 @@ class Service(Subject):
             raise Failed(f"Sent {said}; got no answer: {why}; expected one. Does your code block?") from None
         client = Client(connection, begun)
         self._clients.append(client)
-        return Visit(said, HTTPStatus.SWITCHING_PROTOCOLS, client)
+        return Visit(said, HTTPStatus.SWITCHING_PROTOCOLS, client, explain=self.explain)
 
     async def show(self, ticket: str, *, told: str = "") -> Visit:
         """Ask for a socket with a ticket, as whoever is let in."""
@@ -358,6 +367,11 @@ class Service(Subject):
     async def _raised(self) -> str:
         errors = await self._served.errors()
         return errors[-1] if errors else ""
+
+    async def explain(self, client: Client) -> None:
+        """Note the server's last error with a client whose connection broke."""
+        if client.broke:
+            client.raised = await self._raised()
 
     async def unwritten(self, client: Client) -> bool:
         """Whether a socket was closed by code that nobody has written yet."""
