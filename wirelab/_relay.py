@@ -47,6 +47,8 @@ FULL, EMPTY = 256 * 1024, 64 * 1024
 SOCKET_BUFFER = 256 * 1024
 # Seconds that pieces of a stream are apart where there is a bandwidth.
 PIECE = 0.001
+# Seconds by which the server is reached too early, for this takes its time as well.
+EARLY = 0.001
 # Connections that wait to be accepted.
 BACKLOG = 2048
 
@@ -148,7 +150,7 @@ class Flow:
             self._arrive(Travelling(now, now, data if isinstance(data, Mark) else memoryview(data)))
             self._pause_source(self._sink_full)
             return
-        leaves = now + self._connection.handshake if self.sender == CLIENT else now
+        leaves = now + self._connection.handshake if self.sender == CLIENT else max(now, self._connection.opens)
         self._waiting.append(Waiting(leaves, now, data if isinstance(data, Mark) else memoryview(data)))
         self._waiting_bytes += 0 if isinstance(data, Mark) else len(data)
         self.run()
@@ -379,6 +381,8 @@ class Connection:
         self.record = record
         # Seconds that the client is ahead: a real one would have waited so long for its connection.
         self.handshake = relay.network.round_trip
+        # When the server would see the connection.
+        self.opens = 0.0
         self.up = Flow(self, CLIENT, relay.up)
         self.down = Flow(self, SERVER, relay.down)
         self.client = End(self, self.up, self.down)
@@ -389,8 +393,8 @@ class Connection:
 
     def open(self) -> None:
         """Reach the server when the handshake would be complete there: after one and a half round trips."""
-        due = self.loop.time() + self.handshake + self.relay.network.delay
-        self._timer = self.loop.call_at(due, self.connect)
+        self.opens = self.loop.time() + self.handshake + self.relay.network.delay
+        self._timer = self.loop.call_at(self.opens - EARLY, self.connect)
 
     def connect(self) -> None:
         """Connect to the server, unless the network is frozen."""

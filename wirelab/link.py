@@ -45,7 +45,7 @@ class Link(Server):
     * bandwidth: connections share it, and wait for one another in each direction.
 
     What it does not emulate: loss and what follows from it (retransmission, congestion avoidance: nothing is lost
-    until you order a fault); other congestion controls (a bbr kernel may be 40 % slower with large bodies);
+    until you order a fault); other congestion controls than reno;
     packets' own headers, which take 3 % of a real bandwidth; name look-up; Nagle's algorithm and delayed
     acknowledgements over a distance (those of loopback stay); a refusal's round trip: `refuse` answers at once.
     Where the server does not listen, a client is reset instead of refused. After `thaw` everything goes on at
