@@ -211,6 +211,8 @@ def test_tls_is_opaque() -> None:
         (UPGRADE + b"\x81\x05hello", SWITCH + b"\xf1\x01"),
         (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1\r\n\r\n"),
         (b"\xff" * 1000, b"\xfe" * 1000),
+        (b"\x16\x03\x01\x00\x00", b"\x16\x03\x03\x00\x00"),
+        (UPGRADE, SWITCH[:-2] + b"Sec-WebSocket-Extensions: permessage-deflate; x=,;\r\n\r\n\xc1\x02ab"),
     ],
 )
 def test_whatever_goes_over_is_shown_and_counted(sent: bytes, received: bytes) -> None:

@@ -13,7 +13,6 @@ from websockets.exceptions import ProtocolError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame
-from websockets.headers import parse_extension
 from websockets.streams import StreamReader
 
 from ._recording import CLIENT, SERVER, Piece, Recording, Sender
@@ -146,9 +145,13 @@ class Stream:
         self._opened = opened
 
     @property
-    def left(self) -> bytes:
-        """What is not taken apart yet."""
-        return self.data[self.place :]
+    def left(self) -> int:
+        """How many bytes are not taken apart yet."""
+        return len(self.data) - self.place
+
+    def ahead(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        return self.data[self.place : self.place + size]
 
     def message(
         self, kind: Kind, size: int, title: str, lines: Iterable[str] = (), data: bytes | None = None
@@ -156,7 +159,7 @@ class Stream:
         """Make a message of the next `size` bytes, at least one."""
         first = self._pieces[bisect.bisect_right(self._starts, self.place) - 1]
         last = self._pieces[bisect.bisect_right(self._starts, self.place + size - 1) - 1]
-        taken = self.data[self.place : self.place + size]
+        taken = self.ahead(size)
         self.place += size
         return Message(
             self.sender,
@@ -171,8 +174,8 @@ class Stream:
 
     def rest(self) -> Iterator[Message]:
         """Make one message of all that is left."""
-        if left := self.left:
-            yield self.message("bytes", len(left), _shown(left))
+        if size := self.left:
+            yield self.message("bytes", size, _shown(self.ahead(size)))
 
 
 class Head(NamedTuple):
@@ -263,11 +266,11 @@ def _head(stream: Stream) -> Head | None:
 def _body(stream: Stream, head: Head, *, has_body: bool) -> Iterator[Message]:
     if head.get("transfer-encoding") == "chunked":
         parts = list(_chunks(stream))
-    elif has_body and (left := stream.left):
+    elif has_body:
         # Without a length it ends with the connection.
         length = head.get("content-length")
-        size = min(int(length), len(left)) if length.isdigit() else len(left)
-        parts = [(size, left[:size])]
+        size = min(int(length), stream.left) if length.isdecimal() else stream.left
+        parts = [(size, stream.ahead(size))]
     else:
         return
     if head.get("content-type").startswith("text/event-stream"):
@@ -317,7 +320,7 @@ def _events(stream: Stream, parts: Iterable[tuple[int, bytes]]) -> Iterator[Mess
 
 def _frames(stream: Stream, response: Head) -> Iterator[Message]:
     reader = StreamReader()
-    reader.feed_data(stream.left)
+    reader.feed_data(stream.ahead(stream.left))
     extensions = _extensions(stream.sender, response)
     while reader.buffer:
         compressed = bool(reader.buffer[0] & 0x40)
@@ -344,12 +347,10 @@ def _frames(stream: Stream, response: Head) -> Iterator[Message]:
 def _extensions(sender: Sender, response: Head) -> list[Extension]:
     """What undoes the compression that the handshake agreed on (RFC 7692)."""
     header = response.get("sec-websocket-extensions")
-    for name, parameters in parse_extension(header) if header else ():
-        if name == "permessage-deflate":
-            agreed = dict(parameters)
-            bits = int(agreed.get(f"{sender}_max_window_bits") or 15)
-            return [PerMessageDeflate(f"{sender}_no_context_takeover" in agreed, False, bits, 15)]
-    return []
+    if "permessage-deflate" not in header:
+        return []
+    bits = re.search(rf"{sender}_max_window_bits=(8|9|1[0-5])\b", header)
+    return [PerMessageDeflate(f"{sender}_no_context_takeover" in header, False, int(bits[1]) if bits else 15, 15)]
 
 
 # TLS (RFC 8446)
@@ -361,12 +362,12 @@ def _is_tls(data: bytes) -> bool:
 
 def _tls(stream: Stream) -> Iterator[Message]:
     encrypted = False
-    while _is_tls(head := stream.data[stream.place : stream.place + 6]):
+    while _is_tls(head := stream.ahead(6)):
         size = 5 + int.from_bytes(head[3:5])
-        if stream.place + size > len(stream.data):
+        if size > stream.left:
             return
         kind = TLS_RECORDS[head[0]]
-        if kind == "handshake" and not encrypted:
+        if kind == "handshake" and size > 5 and not encrypted:
             kind = TLS_HANDSHAKE.get(head[5], kind)
         encrypted = encrypted or kind in ("change cipher spec", "encrypted")
         yield stream.message("tls", size, f"TLS {kind}, {_bytes(size)}")
