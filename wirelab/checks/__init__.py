@@ -317,5 +317,6 @@ LABS = _Labs(
         "03_latency": "latency",
         "04_staleness": "staleness",
         "05_rest_in_practice": "rest_in_practice",
+        "07_secure_feed": "secure_feed",
     }
 )
