@@ -2,6 +2,10 @@
 
 The browser is a Chromium or Chrome on the search path, driven by the package playwright; neither is needed. The
 page is a stranger's: it gets nothing but the one server it comes from, and every wait has an end.
+
+Playwright runs in a process of its own, ``python -m wirelab.checks.board_browser HANDLE PATH``, that answers calls
+on the socket with that handle: Playwright ends its browser when its pipes are closed, and a deliverable that is
+forked meanwhile would hold these open. Sockets it does not keep.
 """
 
 from __future__ import annotations
@@ -11,135 +15,240 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from wirelab.checks import Failed
+from wirelab.checks import Failed, RemoteError
 from wirelab.checks.exchange import shown
+from wirelab.checks.remote import Calls, RemoteGenerator, answer_calls
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page, Route, WebSocketRoute
+    from playwright.async_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-# Seconds until the browser has started; until a page shows what it should, on a machine that may be busy.
-START_DEADLINE, SHOW_DEADLINE = 20.0, 6.0
+# Seconds until the browser has started; until a page shows what it should, on a machine that may be busy; until a
+# browser that was told to end is killed.
+START_DEADLINE, SHOW_DEADLINE, END_DEADLINE = 20.0, 12.0, 5.0
+# A proxy that is not there, for whatever does not go to the page's own server.
+NOWHERE = "http://127.0.0.1:1"
+# Characters of a page that are looked at.
+SEEN_LENGTH = 100_000
 # Everything of the page that a check looks at, in one look.
-LOOK = """() => {
+LOOK = """(length) => {
     const todos = document.querySelector("#todos");
     const state = document.querySelector("[role=status]");
     return {
         found: Boolean(todos),
-        todos: todos ? todos.textContent : "",
-        state: state && state.textContent.trim(),
+        todos: todos ? todos.textContent.slice(0, length) : "",
         marked: todos ? todos.querySelectorAll("mark").length : 0,
+        state: state && state.textContent.trim().slice(0, length),
     };
 }"""
 
 
 def browser_path() -> str | None:
-    """Where a browser is that can be driven from here; None if there is none."""
-    if importlib.util.find_spec("playwright") is None:
+    """Where a browser is that can be driven from here; None if there is none.
+
+    Windows counts as having none: it cannot hand the process of the browser its socket.
+    """
+    if importlib.util.find_spec("playwright") is None or not hasattr(os, "fork"):
         return None
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
-class Window:
-    """A page that is open in the browser.
+class NoBrowser(Exception):
+    """There is a browser, but it does not start."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a page shows at one moment.
 
     Attributes:
-        outside: what the page asked for that is not on its server; nothing of it was let through.
-        sockets: the paths of the WebSockets that it opened.
-        errors: what its program raised.
+        found: whether there is an element #todos.
+        todos: its text.
+        marked: how many mark elements are in it.
+        state: the text of the element with the role status, None if there is none.
+        outside: what the page has asked for that is not on its server; nothing of it was let through.
+        sockets: the paths of the WebSockets that it has opened.
+        errors: what its program has raised.
     """
 
-    def __init__(self, page: Page) -> None:
-        """Use `open_window`."""
-        self._page = page
-        self.outside: list[str] = []
-        self.sockets: list[str] = []
-        self.errors: list[str] = []
-
-    async def look(self) -> dict[str, Any]:
-        """What the page shows now.
-
-        Returns:
-            ``found``: whether there is an element #todos; ``todos``: its text; ``marked``: how many mark elements
-            are in it; ``state``: the text of the element with the role status, None if there is none.
-
-        Raises:
-            Failed: the page does not react.
-        """
-        try:
-            async with asyncio.timeout(SHOW_DEADLINE):
-                seen: dict[str, Any] = await self._page.evaluate(LOOK)
-        except Exception as fault:
-            if isinstance(fault, TimeoutError):
-                why = f"a page that does not react for {SHOW_DEADLINE:g} seconds: does its program loop for ever?"
-            else:
-                why = f"a page that cannot be looked at ({shown(str(fault))})"
-            raise Failed(f"Sent GET / from a browser; got {why}; expected a page that shows the board.") from None
-        return seen
+    found: bool
+    todos: str
+    marked: int
+    state: str | None
+    outside: list[str]
+    sockets: list[str]
+    errors: list[str]
 
     @property
     def complaint(self) -> str:
-        """What went wrong in the page, for the end of a message; empty if nothing is known."""
+        """What went wrong in the page, for a message; empty if nothing is known."""
         if self.outside:
             return f" (the page asked for {shown(self.outside[0])}, which is not on its server)"
         return f" (the page's program raised {shown(self.errors[0])})" if self.errors else ""
 
 
+class Window:
+    """A page that is open in the browser."""
+
+    def __init__(self, looks: RemoteGenerator) -> None:
+        """Use `open_window`."""
+        self._looks = looks
+
+    async def look(self) -> Look:
+        """What the page shows now.
+
+        Raises:
+            Failed: the page does not load or react.
+            NoBrowser: the browser does not start, or has ended.
+        """
+        try:
+            return Look(**await anext(self._looks))
+        except RemoteError as error:
+            if error.names[0] == "Failed":
+                raise Failed(error.text) from None
+            raise NoBrowser from None
+
+
 @asynccontextmanager
 async def open_window(path: str, address: str) -> AsyncIterator[Window]:
-    """Open an address in a browser that reaches that server and nothing else.
+    """Open the page of a server in a browser that reaches that server and nothing else.
 
     Args:
         path: of the browser, from `browser_path`.
         address: base URL of the server.
+    """
+    async with _shared_calls(path) as calls:
+        looks = calls.iterate("looks", address)
+        try:
+            yield Window(looks)
+        finally:
+            with contextlib.suppress(RemoteError):
+                await looks.aclose()
+
+
+class _Keeper:
+    """The process of an event loop's one browser, for as long as somebody uses it: to start one costs a second."""
+
+    def __init__(self, path: str) -> None:
+        self.users = 0
+        self._path = path
+        self._stack = contextlib.AsyncExitStack()
+        self.started = asyncio.ensure_future(self._start())
+
+    async def _start(self) -> Calls:
+        here, there = socket.socketpair()
+        with there:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", __name__, str(there.fileno()), self._path),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                pass_fds=[there.fileno()],
+            )
+        self._stack.push_async_callback(_end, process)
+        return await self._stack.enter_async_context(Calls(here))
+
+    async def stop(self) -> None:
+        await asyncio.wait([self.started])
+        await self._stack.aclose()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Wait until a process has noticed that nobody asks it any more."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_DEADLINE):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+_keepers: dict[asyncio.AbstractEventLoop, _Keeper] = {}
+
+
+@asynccontextmanager
+async def _shared_calls(path: str) -> AsyncIterator[Calls]:
+    loop = asyncio.get_running_loop()
+    keeper = _keepers.get(loop) or _Keeper(path)
+    _keepers[loop] = keeper
+    keeper.users += 1
+    try:
+        yield await asyncio.shield(keeper.started)
+    finally:
+        keeper.users -= 1
+        if not keeper.users:
+            del _keepers[loop]
+            await keeper.stop()
+
+
+# In the process of the browser.
+
+
+async def looks_at(browser: Browser, address: str) -> AsyncIterator[dict[str, Any]]:
+    """Open the page of a server; yield what it shows, each time that is asked for.
 
     Raises:
-        Failed: the page did not load.
+        Failed: the page does not load or react.
     """
-    from playwright.async_api import Error, async_playwright
+    from playwright.async_api import Error
 
-    arguments = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-    async with contextlib.AsyncExitStack() as stack:
-        async with asyncio.timeout(START_DEADLINE):
-            playwright = await stack.enter_async_context(async_playwright())
-            # Chromium's own sandbox does not work for root.
-            browser = await playwright.chromium.launch(
-                executable_path=path, args=arguments, chromium_sandbox=_is_not_root()
-            )
-        stack.push_async_callback(browser.close)
-        page = await (await browser.new_context(service_workers="block")).new_page()
-        window = Window(page)
-        socket_address = address.replace("http", "ws", 1)
+    outside: list[str] = []
+    sockets: list[str] = []
+    errors: list[str] = []
 
-        async def request(route: Route) -> None:
-            url = route.request.url
-            if url.startswith((f"{address}/", "data:", "blob:")):
-                await route.continue_()
-            else:
-                window.outside.append(url)
-                await route.abort()
+    def note(url: str) -> None:
+        there = urlsplit(url)
+        if there.scheme in ("ws", "wss") and there.netloc == here:
+            sockets.append(there.path)
+        elif there.scheme not in ("data", "blob") and there.netloc != here:
+            outside.append(url)
 
-        async def socket(route: WebSocketRoute) -> None:
-            if route.url.startswith(f"{socket_address}/"):
-                window.sockets.append(route.url.removeprefix(socket_address))
-                route.connect_to_server()
-            else:
-                window.outside.append(route.url)
-                await route.close()
-
-        page.on("pageerror", lambda error: window.errors.append(str(error)))
-        await page.route("**/*", request)
-        await page.route_web_socket("**/*", socket)
+    here = urlsplit(address).netloc
+    async with await browser.new_context(
+        service_workers="block", proxy={"server": NOWHERE, "bypass": here}
+    ) as context:
+        page = await context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: note(request.url))
+        page.on("websocket", lambda opened: note(opened.url))
+        sent = "Sent GET / from a browser"
         try:
             await page.goto(f"{address}/", wait_until="domcontentloaded", timeout=1000 * SHOW_DEADLINE)
+            while True:
+                async with asyncio.timeout(SHOW_DEADLINE):
+                    seen = await page.evaluate(LOOK, SEEN_LENGTH)
+                yield {**seen, "outside": outside[:9], "sockets": sockets[:9], "errors": errors[:9]}
         except Error as fault:
-            raise Failed(f"Sent GET / from a browser; got {shown(fault.message)}; expected a page.") from None
-        yield window
+            raise Failed(f"{sent}; got {shown(fault.message)}; expected a page that shows the board.") from None
+        except TimeoutError:
+            raise Failed(
+                f"{sent}; got a page that does not react for {SHOW_DEADLINE:g} seconds; expected a page that "
+                "shows the board: does its program loop for ever?"
+            ) from None
 
 
-def _is_not_root() -> bool:
-    return not hasattr(os, "geteuid") or os.geteuid() != 0
+async def main(sock: socket.socket, path: str) -> None:
+    """Start a browser, and look at pages in it until nobody asks any more."""
+    from playwright.async_api import async_playwright
+
+    arguments = ["--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    # Chromium's own sandbox does not work for root.
+    not_root = os.geteuid() != 0
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=arguments, chromium_sandbox=not_root, timeout=1000 * START_DEADLINE
+        )
+        await answer_calls({"looks": lambda address: looks_at(browser, address)}, sock)
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2]))

@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from wirelab.checks import Target
-from wirelab.checks.board_browser import SHOW_DEADLINE, Window, browser_path, open_window
+from wirelab.checks import CannotJudge, Failed, Target
+from wirelab.checks.board_browser import SHOW_DEADLINE, Look, NoBrowser, Window, browser_path, open_window
 from wirelab.checks.board_service import Board
 from wirelab.checks.evidence import Subject
 from wirelab.checks.exchange import Exchange, shown
@@ -24,7 +24,7 @@ from wirelab.link import Relay
 PAUSE = 0.05
 # Addresses with a host of their own, in scripts and styles.
 ELSEWHERE = re.compile(
-    r"""(?:\b(?:from|import)|\b(?:import|url|fetch|WebSocket)\()\s*["'`]?((?:https?:|wss?:)?//[^\s"'`)]+)"""
+    r"""(?:\b(?:from|import)|\b(?:import|url|fetch|WebSocket)\()\s*["'`]?((?:https?:|wss?:)?//[\w\[][^\s"'`)]*)"""
 )
 # What loads something, and by which attribute. (A plain link leads away, and loads nothing.)
 LOADS = {"script": "src", "link": "href", "img": "src", "iframe": "src", "audio": "src", "video": "src"}
@@ -115,7 +115,7 @@ class _Loader(HTMLParser):
 
 @dataclass
 class Life:
-    """What was seen of the page in the browser; each is the message of a fault, and empty if all was well.
+    """What was seen of the page in the browser: what each part of a visit raised, None if all was well.
 
     Attributes:
         live: whether it shows the board and its changes.
@@ -123,13 +123,9 @@ class Life:
         honest: whether it says that it lost the connection, and catches up.
     """
 
-    live: str = ""
-    text: str = ""
-    honest: str = ""
-
-
-class _NotShown(Exception):
-    """The page does not come to show what it should; its text is the message."""
+    live: Failed | CannotJudge | None = None
+    text: Failed | CannotJudge | None = None
+    honest: Failed | CannotJudge | None = None
 
 
 async def life(page: Page) -> Life | None:
@@ -137,18 +133,19 @@ async def life(page: Page) -> Life | None:
     if page.browser is None:
         return None
     seen = Life()
-    async with open_window(page.browser, page.relay.http) as window:
-        visit = Visit(page, window)
-        try:
+    try:
+        async with open_window(page.browser, page.relay.http) as window:
+            visit = Visit(page, window)
             await visit.live()
-        except _NotShown as fault:
-            seen.live = str(fault)
-            return seen
-        for name, look in (("text", visit.text), ("honest", visit.honest)):
-            try:
-                await look()
-            except _NotShown as fault:
-                setattr(seen, name, str(fault))
+            for name, look in (("text", visit.text), ("honest", visit.honest)):
+                try:
+                    await look()
+                except (Failed, CannotJudge) as fault:
+                    setattr(seen, name, fault)
+    except NoBrowser:
+        return None
+    except (Failed, CannotJudge) as fault:
+        seen.live = fault
     return seen
 
 
@@ -167,33 +164,31 @@ class Visit:
         tasks = [todo["task"] for todo in snapshot.todos.values()]
         if any(tasks):
             await self._shows(
-                lambda look: all(task in look["todos"] for task in tasks),
+                lambda look: all(task in look.todos for task in tasks),
                 "GET / from a browser",
                 f"every todo of the board in #todos, {shown(', '.join(tasks))}",
             )
         task, new, status = new_task(), new_task(), f"Status {secrets.token_hex(3)}"
         id = await self._board.create(task=task)
         await self._shows(
-            lambda look: task in look["todos"],
+            lambda look: task in look.todos,
             f"POST /todos with the task {task}, the page being open",
             "to see it in #todos without a reload",
         )
         await self._board.change("PUT", id, {"task": new, "status": status})
         await self._shows(
-            lambda look: all(text in look["todos"] for text in (new, status)) and task not in look["todos"],
+            lambda look: all(text in look.todos for text in (new, status)) and task not in look.todos,
             f"PUT /todos/{id} with the task {new} and the status {status}, the page being open",
             "to see both in #todos, in the place of the old ones",
         )
         await self._board.change("DELETE", id)
-        await self._shows(
-            lambda look: new not in look["todos"],
+        look = await self._shows(
+            lambda look: new not in look.todos,
             f"DELETE /todos/{id}, the page being open",
             f"{new} to be gone from #todos",
         )
-        if not any(path.partition("?")[0] == "/updates" for path in self._window.sockets):
-            raise _NotShown(
-                "Sent GET / from a browser; got no WebSocket to /updates; expected the page to listen."
-            )
+        if not any(path == "/updates" for path in look.sockets):
+            raise Failed("Sent GET / from a browser; got no WebSocket to /updates; expected the page to listen.")
 
     async def text(self) -> None:
         """See a task with markup in it as it was written."""
@@ -201,19 +196,19 @@ class Visit:
         await self._board.create(task=task)
         word = task.split()[-1].partition("<")[0]
         look = await self._shows(
-            lambda look: word in look["todos"], f"POST /todos with the task {task}", "to see it in #todos"
+            lambda look: word in look.todos, f"POST /todos with the task {task}", "to see it in #todos"
         )
-        if look["marked"] or task not in look["todos"]:
-            raise _NotShown(
+        if look.marked or task not in look.todos:
+            raise Failed(
                 f"Sent POST /todos with the task {task}; got a page in which a part of it has become an element; "
                 "expected the text as it was written: else the next one is a <script>."
             )
 
     async def honest(self) -> None:
         """See what the page says when its connection breaks, and when it is back."""
-        before = (await self._window.look())["state"]
+        before = (await self._window.look()).state
         if before is None:
-            raise _NotShown(
+            raise Failed(
                 'Sent GET / from a browser; got a page without an element that has role="status"; expected one '
                 "that says whether the page is connected."
             )
@@ -222,7 +217,7 @@ class Visit:
         try:
             cut = "a reset of every connection, and no way to connect"
             await self._shows(
-                lambda look: look["state"] and look["state"] != before,
+                lambda look: look.state and look.state != before,
                 cut,
                 f'to see in role="status" that the connection is lost, in place of "{shown(before)}"',
             )
@@ -231,37 +226,36 @@ class Visit:
         finally:
             self._relay.accept()
         sent = f"{cut}, meanwhile POST /todos with the task {task}, and then a way to connect"
-        lost = (await self._window.look())["state"]
-        await self._shows(lambda look: task in look["todos"], sent, "to see it in #todos without a reload")
+        lost = (await self._window.look()).state
+        await self._shows(lambda look: task in look.todos, sent, "to see it in #todos without a reload")
         await self._shows(
-            lambda look: look["state"] != lost,
+            lambda look: look.state != lost,
             sent,
             f'another text in role="status" than "{shown(lost)}", now that the page is connected',
         )
 
-    async def _shows(self, condition: Callable[[dict[str, Any]], Any], sent: str, expected: str) -> dict[str, Any]:
+    async def _shows(self, condition: Callable[[Look], Any], sent: str, expected: str) -> Look:
         """Look until a condition holds; the look for which it did.
 
         Raises:
-            _NotShown: it does not come to hold.
+            Failed: it does not come to hold.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SHOW_DEADLINE
-        look: dict[str, Any] = {}
-        while loop.time() < deadline:
+        while True:
             look = await self._window.look()
             if condition(look):
                 return look
+            if loop.time() > deadline:
+                break
             await asyncio.sleep(PAUSE)
         if "role=" in expected:
-            got = f'"{shown(look["state"] or "")}" there'
-        elif look["found"]:
-            got = f'the text "{shown(_words(look["todos"]))}" there'
+            got = f'"{shown(look.state or "")}" there'
+        elif look.found:
+            got = f'the text "{shown(_words(look.todos))}" there'
         else:
             got = "no element #todos"
-        raise _NotShown(
-            f"Sent {sent}; got {got} for {SHOW_DEADLINE:g} seconds{self._window.complaint}; expected {expected}."
-        )
+        raise Failed(f"Sent {sent}; got {got} for {SHOW_DEADLINE:g} seconds{look.complaint}; expected {expected}.")
 
 
 def _words(text: str) -> str:

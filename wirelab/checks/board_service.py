@@ -103,6 +103,7 @@ class Board(Subject):
         self.api = api
         self._served = served
         self._sockets: list[Socket] = []
+        self._patience = MESSAGE_DEADLINE
 
     @classmethod
     @asynccontextmanager
@@ -142,7 +143,8 @@ class Board(Subject):
             ) from None
         socket = Socket(Client(connection, begun))
         self._sockets.append(socket)
-        await socket.client.received(1, MESSAGE_DEADLINE)
+        if not await socket.client.received(1, self._patience):
+            self._patience = SURPLUS
         if socket.client.broke and (errors := await self._served.errors()):
             socket.client.raised = errors[-1]
         return socket

@@ -24,10 +24,8 @@ from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.todo_service import STATUSES, Todo, new_task
 from wirelab.link import Relay
 
-# Seconds one way: as far as another city, and back in the time of a blink.
-DELAY, JITTER = 0.02, 0.02
 # Seconds until a mirror has caught up, on a machine that may be busy; and once it was found lagging.
-EQUAL_DEADLINE, IMPATIENT_DEADLINE = 6.0, 2.5
+EQUAL_DEADLINE, IMPATIENT_DEADLINE = 6.0, 4.0
 # Seconds for one look at the mirror, and between two of them.
 LOOK_DEADLINE, PAUSE = 3.0, 0.02
 # Seconds in which what must not happen would show.
@@ -64,11 +62,17 @@ class Stage(Subject):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Stage]:
-        """For one exercise."""
+    async def open(cls, target: Target, *, delay: float, jitter: float = 0.0) -> AsyncIterator[Stage]:
+        """For one exercise.
+
+        Args:
+            target: has the mirror.
+            delay: seconds from the mirror to the board, and as many back.
+            jitter: seconds that may be added to it, at random.
+        """
         with listening_socket(0) as listener:
             port = listener.getsockname()[1]
-            async with Relay(await target.listen(), port, delay=DELAY, jitter=JITTER) as relay:
+            async with Relay(await target.listen(), port, delay=delay, jitter=jitter) as relay:
                 stage = cls(target, relay)
                 async with serve(
                     stage._follow,
@@ -140,7 +144,7 @@ class Stage(Subject):
         return bool(self._sockets)
 
     def change(self, id: int | None = None, todo: Todo | None = None, *, lost: bool = False) -> None:
-        """Make one change, a random one unless it is given, and tell everybody who listens.
+        """Make one change, a random one that deletes nothing unless it is given, and tell everybody who listens.
 
         Args:
             id: of the todo to change.
@@ -148,7 +152,8 @@ class Stage(Subject):
             lost: the message is not sent.
         """
         if id is None:
-            id, todo = self._draw()
+            id = self._new_id() if random.random() < 0.5 else random.choice(list(self.todos))
+            todo = _todo(id)
         if todo is None:
             del self.todos[id]
         else:
@@ -161,19 +166,24 @@ class Stage(Subject):
             self._send(list(self._sockets), message)
         self.news.tell()
 
-    def _draw(self) -> tuple[int, Todo | None]:
-        kind = random.random()
-        if kind < 0.45 or len(self.todos) < 2:
-            self._next_id += 1
-            return self._next_id, _todo(self._next_id)
-        id = random.choice(list(self.todos))
-        return id, (_todo(id) if kind < 0.8 else None)
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
 
-    async def changes(self, count: int, pause: float = 0.02) -> None:
-        """Make random changes, one after the other."""
+    async def changes(self, count: int) -> None:
+        """Make random changes that delete nothing, one after the other."""
         for _ in range(count):
             self.change()
-            await asyncio.sleep(random.uniform(0, pause))
+            await asyncio.sleep(random.uniform(0, PAUSE))
+
+    async def history(self, count: int) -> None:
+        """Make random changes, deletions among them, one after the other; one todo is deleted in any case."""
+        for number in range(count):
+            if len(self.todos) > 1 and (number == count // 2 or random.random() < 0.25):
+                self.change(random.choice(list(self.todos)), None)
+            else:
+                self.change()
+            await asyncio.sleep(random.uniform(0, PAUSE))
 
     def say_position(self) -> None:
         """Tell everybody where the board stands."""
