@@ -203,14 +203,13 @@ ERRORS = Exercise(
     hints=(
         "Three pieces: what a problem looks like, which methods a 405 names, and which types of a body are let "
         "in.",
-        "A problem is JSON with `type`, `title` and `status`, and its media type says that it is one. Every route "
-        "has a set, `route.methods`, and tells with `route.matches(scope)[0]` whether a path is its own. A type "
-        "may have parameters: what counts is in front of the first `;`.",
-        '`HTTPStatus(status).phrase` is a good title, `"about:blank"` a good type. The methods: `{method for '
-        "route "
-        "in app.routes if route.matches(scope)[0] != Match.NONE for method in route.methods}`. The type: "
-        '`request.headers.get("Content-Type", "").partition(";")[0].strip().lower()`, and if it is not in '
-        '`media_types`: `raise HTTPException(415, "…")`.',
+        "A problem is JSON with `type`, `title`, `status` and maybe `detail`, and its media type says that it is "
+        "one. Every route has a set, `route.methods`. Of a type, what counts is in front of the first `;`, and "
+        "capitals do not.",
+        'The content: `{"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": '
+        "detail}`. The methods: `{method for route in app.routes if route.matches(scope)[0] != Match.NONE for "
+        'method in route.methods}`. The type: `if content_type.partition(";")[0].strip().lower() not in '
+        'media_types: raise HTTPException(415, "…")`.',
     ),
     checks=(
         Check(

@@ -119,15 +119,13 @@ FORMATS = Exercise(
     name="formats",
     title="Two formats",
     hints=(
-        "For each format that there is, find out how welcome it is, from 0 to 1; then take the most welcome one, "
-        "and "
-        "the first of several.",
-        "A media range says how welcome it is with `;q=`, or 1. Three ranges may speak of a format: its own name, "
-        "`application/*` and `*/*`. The most special one of those that are there decides, even if it says less.",
-        '`for wanted in (media_type, "application/*", "*/*"): if wanted in wishes: return wishes[wanted]`, and '
-        "after "
-        "the loop `return 0`. Then `best = max(OFFERED, key=quality)`, and if `quality(best) == 0`: `raise "
-        'HTTPException(406, "…")`. In the XML, `escape(text)` for each text.',
+        "For each format that there is, find out how welcome it is, from 0 to 1; then take the most welcome one.",
+        "Three ranges may speak of a format: its own name, `application/*` and `*/*`. The most special one of "
+        "those that are there decides, even if it says less. `max` takes the first of several that are equal.",
+        '`for name in (media_type, "application/*", "*/*"): if name in wanted: return wanted[name]`, and after '
+        "the loop `return 0`: that is `quality(media_type)`. Then `best = max((JSON, XML), key=quality)`, and `if "
+        'quality(best) == 0: raise HTTPException(406, "…")`. In the XML: '
+        "`f\"<task>{escape(todo['task'])}</task>\"`, and so on.",
     ),
     checks=(
         Check(

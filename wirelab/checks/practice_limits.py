@@ -265,16 +265,13 @@ LIMITS = Exercise(
     name="limits",
     title="Limits for each caller",
     hints=(
-        "A bucket holds up to BURST tokens, and RATE new ones come in each second. A request takes one out, or "
-        "waits "
-        "for the next. Nobody has to fill it all the time: how many have come since you looked last?",
-        "Keep two numbers for each caller: the tokens, and when you counted them. A new caller has BURST. The "
-        "wait is "
-        "what is missing for a whole token, divided by RATE.",
+        "Nobody has to fill a bucket all the time. When a request comes, ask: how many tokens have come since I "
+        "looked last?",
+        "Keep two numbers for each caller: the tokens, and when you counted them, by `time.monotonic()`. A new "
+        "caller has BURST. The wait is what is missing for a whole token, divided by RATE.",
         "`tokens, counted = buckets.get(caller, (BURST, now))`, then `tokens = min(BURST, tokens + (now - "
-        "counted) * "
-        "RATE)`. If there are less than one: `buckets[caller] = tokens, now` and `return (1 - tokens) / RATE`. "
-        "Otherwise `buckets[caller] = tokens - 1, now` and `return 0`. For the header: `math.ceil(wait)`.",
+        "counted) * RATE)`. If there is less than one: `buckets[caller] = tokens, now` and `return math.ceil((1 - "
+        "tokens) / RATE)`. Otherwise `buckets[caller] = tokens - 1, now` and `return 0`.",
     ),
     checks=(
         Check(

@@ -60,7 +60,7 @@ class Walk:
         for id in sorted(expected):
             if times[id] == 0:
                 raise Failed(
-                    f"{sent}; got never the todo {id}, on none of {self.pages}; expected every todo that stays to "
+                    f"{sent}; got the todo {id} on none of them, {self.pages}; expected every todo that stays to "
                     "come once: this one was missed."
                 )
             if times[id] > 1:
@@ -228,15 +228,12 @@ PAGES_EXERCISE = Exercise(
     hints=(
         "A cursor says where the last page ended: behind which id. It does not say how many todos came before, "
         "because others add and delete meanwhile.",
-        "The page: of the todos in the order of their ids, those with an id above `last_id`, and of these the "
-        "first "
-        "`limit`. The cursor: the id and its signature, `sign(...)`, in one text. To read it, split it, and make "
-        "it "
-        "again.",
-        "`found = [todo for id, todo in sorted(todos.items()) if id > last_id]`, then `return found[:limit], "
-        'len(found) > limit`. The cursor: `f"{last_id}-{sign(last_id)}"`. To read it: `text = '
-        'cursor.partition("-")[0]`, and unless `text.isdecimal()` and `make_cursor(int(text)) == cursor`: `raise '
-        'HTTPException(400, "…")`.',
+        "The page: of the todos in the order of their ids, those whose id is above `last_id`, and of these the "
+        "first `limit`. To read a cursor, take the id out of it and make the cursor again: if that is another, "
+        "this one was not yours.",
+        "`found = [todo for todo_id, todo in sorted(todos.items()) if todo_id > last_id]`, then `return "
+        'found[:limit], len(found) > limit`. The cursor: `text = cursor.partition("-")[0]`, then `if '
+        'make_cursor(text) != cursor: raise HTTPException(400, "…")`, then `return int(text)`.',
     ),
     checks=(
         Check(

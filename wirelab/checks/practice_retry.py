@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from uuid import uuid4
 
 from wirelab.checks import CannotJudge, Check, Exercise, Failed, NotAttempted
 from wirelab.checks.exchange import Exchange, as_json, named, shown
@@ -20,7 +21,7 @@ class Creation:
     def __init__(self, practice: Practice, caller: str = "", key: str = "") -> None:
         """Draw what is not given."""
         self._practice = practice
-        self.caller, self.key = caller or new_key(), key or new_key()
+        self.caller, self.key = caller or new_key(), key or str(uuid4())
         self.todo: Todo = {"task": new_task(), "status": "Done"}
 
     @property
@@ -151,12 +152,11 @@ RETRY = Exercise(
     name="retry",
     title="Creations that may be sent again",
     hints=(
-        "Remember, for each caller and key, what was sent and what was answered. The second time there is nothing "
-        "to "
-        "create: answer what was answered.",
-        "A dictionary does it, with `(caller, key)` as its key. What was sent is compared as JSON, that is after "
-        "`json.loads`, or spaces would count. Nothing may be awaited between looking and remembering.",
-        "`if (caller, key) not in answered: answered[caller, key] = (sent, create(sent))`, then `before, todo = "
+        "Remember, for each caller and key, what was sent and what it created. The second time there is nothing "
+        "to create.",
+        "A dictionary does it, with `(caller, key)` as its key, and `(sent, todo)` as its value. `sent` is what "
+        "`json.loads` made of the body, so spaces and order do not count.",
+        "`if (caller, key) not in answered: answered[caller, key] = sent, create(sent)`, then `before, todo = "
         'answered[caller, key]`, then `if before != sent: raise HTTPException(422, "…")`, then `return todo`.',
     ),
     checks=(

@@ -191,9 +191,8 @@ CONDITIONAL = Exercise(
         "A tag is a fingerprint of what is answered: the same bytes have the same one, today and after a restart.",
         "`hashlib.sha256(body).hexdigest()` is such a fingerprint; `hash(body)` is another in every process. The "
         "quotation marks are part of a tag. `If-None-Match` may list several, with commas.",
-        "The tag: `'\"' + hashlib.sha256(body).hexdigest()[:16] + '\"'`. Known: `return tag in [one.strip() for "
-        "one "
-        'in request.headers.get("If-None-Match", "").split(",")]`.',
+        "The tag: `return f'\"{hashlib.sha256(body).hexdigest()[:16]}\"'`. Known: `return tag in [known.strip() "
+        'for known in if_none_match.split(",")]`.',
     ),
     checks=(
         Check(
@@ -416,19 +415,15 @@ UPDATE = Exercise(
     name="update",
     title="Change a part, lose nothing",
     hints=(
-        "Three steps, and nothing may come in between: find the todo, compare the tag, store the change. Whatever "
-        "has "
-        "to be awaited, the body above all, comes before.",
-        "RFC 7396 in words: a patch that is no object replaces the target. Otherwise, for each of its members: "
-        "null "
-        "takes it out of the target, anything else is merged with what is there. For the tags, `tags_of(todo)` "
-        "has "
-        "those of every format.",
+        "In the handler: find the todo, compare the tag, store the change, and nothing may come in between. "
+        "Whatever has to be awaited, the body above all, comes before.",
+        "RFC 7396 in words: a patch that is no object takes the target's place. Otherwise, for each of its "
+        "members: null takes it out of the target, anything else is merged with what is there. For the tags, "
+        "`tags_of(todo)` is a set of all that are current.",
         "The merge: `merged = dict(target) if isinstance(target, dict) else {}`, then for each name and value: "
-        "`merged.pop(name, None)` or `merged[name] = merge(merged.get(name), value)`. The tags: without "
-        "`If-Match`, "
-        "`raise HTTPException(428, …)`; if `tags_of(todo).isdisjoint(...)` of the listed ones, `raise "
-        "HTTPException(412, …)`.",
+        "`merged.pop(name, None)` or `merged[name] = merge(merged.get(name), value)`. Stale: "
+        '`tags_of(todo).isdisjoint(tag.strip() for tag in if_match.split(","))`. The handler: `todo = '
+        "find(todo_id)`, `refuse_stale(…, todo)`, `todos[todo_id] = valid(merge(todo, patch), todo_id)`.",
     ),
     checks=(
         Check(
