@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .costs import Costs
+from .lesson import Prediction
 from .measure import Poll, PollingAge, Record
-from .plots import Values, axes, logarithmic, looks, show
+from .plots import Values, axes, logarithmic, looks, mark_prediction, show
 from .stats import percentile_interval
 
 
@@ -120,6 +122,102 @@ def cost_of_a_crowd(load: Mapping[str, Sequence[Record]]) -> None:
                 for name, runs in load.items()
                 for run in runs
             ],
+        ),
+    )
+
+
+def age_over_networks(runs: Mapping[str, Mapping[str, Record]], guess: Prediction) -> None:
+    """Show the mean age by contender on each network, with a guess in milliseconds."""
+
+    def mean(run: Record) -> float:
+        return float(1000 * run.ages.mean())
+
+    figure, axis = axes(height=4.2)
+    names = list(next(iter(runs.values())))
+    for name, look in zip(names, looks(), strict=False):
+        ages = [mean(run[name]) for run in runs.values()]
+        axis.plot(list(runs), ages, label=name, **look)
+    mark_prediction(axis, guess)
+    axis.set(xlabel="network", ylabel="mean age of an update, ms")
+    logarithmic(axis, y=(0.3, 1, 3, 10, 30, 100, 300))
+    axis.legend(loc="lower right")
+    show(
+        figure,
+        alt="The mean age of updates on four networks, on a logarithmic scale. Polling stays level, at about "
+        "half of its interval. Push is far below it next door, and comes nearer with the distance. Long polling "
+        "lies above push where the way is long.",
+        caption="The further the server, the less the way of asking matters.",
+        values=Values(
+            ("network", *(f"{name}, ms" for name in names)),
+            [(network, *(mean(run[name]) for name in names)) for network, run in runs.items()],
+        ),
+    )
+
+
+def saved_by_conditions(
+    sizes: Sequence[int], whole: Sequence[tuple[int, float]], none: Sequence[tuple[int, float]]
+) -> None:
+    """Show bytes and time of an answer against the size of its body, as a whole and as a 304.
+
+    Args:
+        sizes: bytes of each body.
+        whole: bytes received and seconds taken, for each, when the body was sent.
+        none: the same when the client had it already.
+    """
+    figure, (left, right) = axes(2, width=11)
+    for (name, answers), look in zip({"200, with its body": whole, "304": none}.items(), looks(), strict=False):
+        left.plot(sizes, [count for count, _ in answers], label=name, **look)
+        right.plot(sizes, [1000 * seconds for _, seconds in answers], label=name, **look)
+    left.set(xlabel="size of the body, bytes", ylabel="bytes received")
+    right.set(xlabel="size of the body, bytes", ylabel="time, ms", ylim=(0, None))
+    logarithmic(left, x=sizes, y=(100, 1_000, 10_000, 100_000))
+    logarithmic(right, x=sizes)
+    left.legend()
+    right.legend()
+    show(
+        figure,
+        alt="Left: bytes received against the size of the body. With its body an answer grows with it, a 304 "
+        "stays at about a hundred bytes. Right: time against the size. Up to some ten kilobytes both take a round "
+        "trip; beyond, the body takes several.",
+        caption="What a 304 saves is the body. It never saves the round trip.",
+        values=Values(
+            ("body, bytes", "200, bytes", "200, ms", "304, bytes", "304, ms"),
+            [(size, w[0], 1000 * w[1], n[0], 1000 * n[1]) for size, w, n in zip(sizes, whole, none, strict=True)],
+        ),
+    )
+
+
+def which_one_wins(costs: Costs, example: tuple[float, float]) -> None:
+    """Draw the map of the cheapest way by rate of change and tolerable age.
+
+    Args:
+        costs: what each way costs.
+        example: a rate and an age, marked on the map.
+    """
+    figure, axis = axes(height=4.6)
+    rates, ages = np.logspace(-3, 2, 120), np.logspace(-1.3, 3, 120)
+    winners = [[costs.cheapest(rate, age) for rate in rates] for age in ages]
+    names = [name for name in ("polling", "long polling", *costs.pushed) if any(name in row for row in winners)]
+    for name, look in zip(names, looks(), strict=False):
+        here = np.array([[float(winner == name) for winner in row] for row in winners])
+        axis.contourf(rates, ages, here, levels=[0.5, 1.5], colors=[look["color"]], alpha=0.35)
+        row, column = np.argwhere(here > 0.5).mean(axis=0).round().astype(int)
+        axis.text(rates[column], ages[row], name, ha="center", weight="bold")
+    axis.plot(*example, "k*", markersize=14)
+    axis.annotate("the dashboard", example, xytext=(10, 6), textcoords="offset points")
+    axis.set(xlabel="updates a second", ylabel="tolerable mean age, s")
+    axis.grid(False)
+    logarithmic(axis, x=(0.001, 0.01, 0.1, 1, 10, 100), y=(0.1, 1, 10, 100, 1000))
+    spots = [(rate, age) for rate in (0.01, 1, 100) for age in (0.1, 10, 1000)]
+    show(
+        figure,
+        alt="A map of the cheapest way over updates a second and tolerable age. Push has the lower left: rare "
+        "updates that have to be fresh. Polling has the upper right, where an answer carries many updates, and "
+        "the top, where hardly anybody asks. The border falls from the upper left to the lower right.",
+        caption="Who costs the fewest bytes. SSE, a little above WebSocket everywhere, comes nowhere first.",
+        values=Values(
+            ("updates a second", "tolerable age, s", *(f"{name}, B/s" for name in costs.bytes_a_second(1, 1))),
+            [(*spot, *costs.bytes_a_second(*spot).values()) for spot in spots],
         ),
     )
 

@@ -200,7 +200,9 @@ def age_of_polling(url: str, every: float, *, seconds: float = 2.0, seed: int | 
     return PollingAge(every, record.ages, replicate_interval(means), round_trip, (every + round_trip) / 2)
 
 
-def watch(url: str, contender: Contender, schedule: Schedule, *, clients: int = 1) -> Record:
+def watch(
+    url: str, contender: Contender, schedule: Schedule, *, clients: int = 1, through: str | None = None
+) -> Record:
     """Let `clients` follow a feed in one way, with nobody else there, so that the processor's time can be told.
 
     Args:
@@ -208,35 +210,41 @@ def watch(url: str, contender: Contender, schedule: Schedule, *, clients: int = 
         contender: `Poll`, `PollLatest`, `LongPoll`, `EventStream` or `WebSocketPush`.
         schedule: when the updates happen.
         clients: how many clients do so at once, each on a connection of its own.
+        through: base URL under which the clients reach the feed, if it is another: a `Link`'s.
 
     Raises:
         ValueError: there is no feed at `url`.
         ConnectionError: the feed closed a connection.
     """
     label = f"{contender} with {clients} client{'s' * (clients > 1)}"
-    [record] = _run(_experiment(url, [(contender, clients)], schedule), label, schedule.seconds)
+    work = _experiment(url, through or url, [(contender, clients)], schedule)
+    [record] = _run(work, label, schedule.seconds)
     return record
 
 
-def race(url: str, contenders: Mapping[str, Contender], schedule: Schedule) -> dict[str, Record]:
+def race(
+    url: str, contenders: Mapping[str, Contender], schedule: Schedule, *, through: str | None = None
+) -> dict[str, Record]:
     """Let several contenders follow the same updates at the same time, one client each.
 
     Nothing but the way differs between them. But the processor's time cannot be told apart: `watch` each for
     that. Arguments and errors otherwise as for `watch`.
     """
     entries = [(contender, 1) for contender in contenders.values()]
-    records = _run(_experiment(url, entries, schedule), "Race", schedule.seconds)
+    records = _run(_experiment(url, through or url, entries, schedule), "Race", schedule.seconds)
     return {
         name: replace(record, client_cpu=None, server_cpu=None)
         for name, record in zip(contenders, records, strict=True)
     }
 
 
-async def _experiment(url: str, entries: Sequence[tuple[Contender, int]], schedule: Schedule) -> list[Record]:
+async def _experiment(
+    url: str, clients_url: str, entries: Sequence[tuple[Contender, int]], schedule: Schedule
+) -> list[Record]:
     wire = await Wire.open(url)
     control = Http(wire, url)
     line = StartingLine(sum(clients for _, clients in entries))
-    teams = [[Client(url, line, turn / clients) for turn in range(clients)] for _, clients in entries]
+    teams = [[Client(clients_url, line, turn / clients) for turn in range(clients)] for _, clients in entries]
     try:
         await _server_cpu(control)
         async with asyncio.TaskGroup() as group:
@@ -350,19 +358,26 @@ def interleaved(
         for _ in range(warm_up):
             call()
     times: dict[str, list[float]] = {name: [] for name in calls}
-    contenders = [(call, times[name].append) for name, call in calls.items()]
-    # Not numpy's: setting that one up takes longer than some of what is timed here.
-    rng = random.Random(seed)
+    # Between two calls stands as little as can be: what runs there costs several times what it costs in a loop of
+    # its own, since the wait for an answer has emptied the processor's caches. So the turns are drawn beforehand.
+    turns = _turns([(call, times[name].append) for name, call in calls.items()], count, seed)
     clock = time.perf_counter
-    with progress("Round trips", count) as step:
-        for done in range(count):
-            rng.shuffle(contenders)
-            for call, note in contenders:
-                start = clock()
-                call()
-                note(clock() - start)
+    with progress("Round trips", len(turns)) as step:
+        for done, (call, note) in enumerate(turns):
+            start = clock()
+            call()
+            note(clock() - start)
             step(done)
     return {name: np.array(seconds) for name, seconds in times.items()}
+
+
+def _turns(contenders: list[T], rounds: int, seed: int | None) -> list[T]:
+    """Put contenders in a row that has all of them once in each round, in random order."""
+    if len(contenders) == 1:
+        return contenders * rounds
+    # Not numpy's: setting that one up takes longer than some of what is timed here.
+    rng = random.Random(seed)
+    return [turn for _ in range(rounds) for turn in rng.sample(contenders, len(contenders))]
 
 
 @contextmanager
