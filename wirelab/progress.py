@@ -23,7 +23,10 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
     Yields a function to call with what has been done so far, up to `total` (seconds, rounds, ...). It may be
     called as often as one likes. Where nobody watches, as under nbclient, nbval or in a pipe, nothing is shown.
     """
-    draw, clear = _drawing(label)
+    if not (drawing := _drawing(label)):
+        yield _leave_it
+        return
+    draw, clear = drawing
     drawn = 0.0
 
     def step(done: float) -> None:
@@ -39,14 +42,18 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
         clear()
 
 
-def _drawing(label: str) -> tuple[Callable[[float], None], Callable[[], None]]:
+def _leave_it(done: float) -> None:
+    """Show nothing: whoever times short things shall not time this."""
+
+
+def _drawing(label: str) -> tuple[Callable[[float], None], Callable[[], None]] | None:
     ip = shell()
     # Front ends with a person behind them let a cell ask for input; programs that run notebooks do not.
     if ip and getattr(getattr(ip, "kernel", None), "_allow_stdin", False):
         return _in_notebook(label)
     if ip is None and sys.stderr.isatty():
         return _in_terminal(label)
-    return (lambda share: None), (lambda: None)
+    return None
 
 
 def _in_notebook(label: str) -> tuple[Callable[[float], None], Callable[[], None]]:
