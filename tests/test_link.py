@@ -672,6 +672,18 @@ def test_reset_breaks_what_was_opened_just_before(app: Server) -> None:
             assert link.connections == number
 
 
+def test_reset_ends_what_hangs_at_a_frozen_link(app: Server) -> None:
+    with Link(app, delay=0.001) as link:
+        link.freeze()
+        with client(link) as accepted:
+            wait_until(lambda: link.connections == 1, "it is accepted")
+            link.reset()
+            with pytest.raises(ConnectionResetError):
+                accepted.recv(1)
+        link.thaw()
+        assert requests.get(link.http, timeout=DEADLINE).text == "hello"
+
+
 # Arguments
 
 
@@ -838,7 +850,7 @@ def test_a_relay_runs_on_the_loop_of_a_check(sockets: Server) -> None:
 
 def test_a_relay_that_is_cancelled_leaves_nothing(sockets: Server) -> None:
     async def hang() -> None:
-        async with Relay(None, ("127.0.0.1", sockets.port), profile="satellite") as relay:
+        async with Relay(None, sockets.http, profile="satellite") as relay:
             reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
             writer.write(b"x")
             try:

@@ -60,7 +60,11 @@ class Namespace:
         self._work: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"namespace {address}", daemon=True)
         self._thread.start()
-        self.tun: int = self.run(lambda: _set_up(address, congestion_control))
+        try:
+            self.tun: int = self.run(lambda: _set_up(address, congestion_control))
+        except BaseException:
+            self._work.put(None)
+            raise
 
     def _run(self) -> None:
         while job := self._work.get():

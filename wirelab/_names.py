@@ -23,7 +23,7 @@ def name_of(app: Any) -> str:
 
 
 def as_written() -> str:
-    """Return the first argument in the call of `serve` or `Link` as its author wrote it, or "" without the source."""
+    """Return the first argument of the call of `serve` or `Link` as it is written, or "" without its source."""
     return _as_written(_calling_frame())
 
 

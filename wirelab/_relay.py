@@ -20,26 +20,28 @@ from collections.abc import Coroutine
 from enum import Enum, auto
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from ._background import listening_socket
-
-if sys.platform == "linux":
-    import fcntl
-    import termios
-
 from ._exchange import Exchange
 from ._network import (
     FIRST_RECEIVE_WINDOW,
     INITIAL_WINDOW,
     LARGEST_WINDOW,
-    SEGMENT,
     Network,
     in_packets,
     network_of,
 )
 from ._recording import CLIENT, NETWORK, SERVER, Recorder, Recording, Sender
 
-# Seconds without traffic, beside a round trip, after which TCP halves that again (RFC 2861; RFC 6298 on Linux).
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
+
+# Seconds without traffic, beside a round trip, after which TCP halves its window, down to the first one (RFC 2861,
+# with Linux's shortest retransmission time-out).
 IDLE = 0.2
 # Bytes of one direction that wait at the relay before it stops to read, and before it reads again.
 FULL, EMPTY = 256 * 1024, 64 * 1024
@@ -49,12 +51,11 @@ SOCKET_BUFFER = 256 * 1024
 PIECE = 0.001
 # Seconds by which the server is reached too early, for this takes its time as well.
 EARLY = 0.001
-# Connections that wait to be accepted.
-BACKLOG = 2048
-
 # Seconds to wait for a slow reader before it is cut off.
 BURN_DEADLINE = 1.0
-
+# Connections that wait to be accepted.
+BACKLOG = 2048
+# For SO_LINGER: a socket that is closed resets its connection.
 ABORT = struct.pack("ii", 1, 0)
 
 
@@ -246,7 +247,7 @@ class Flow:
         data = waiting.data
         if not isinstance(data, Mark):
             if self._network.bandwidth:
-                room = min(room, max(SEGMENT, PIECE * self._network.bandwidth))
+                room = min(room, in_packets(PIECE * self._network.bandwidth))
             if len(data) > room:
                 self._waiting.appendleft(waiting._replace(data=data[int(room) :]))
                 data = data[: int(room)]
@@ -267,7 +268,7 @@ class Flow:
             patience = IDLE + self._network.round_trip
             idle = at - self._left_at
             while idle > patience and self._congestion_window > INITIAL_WINDOW:
-                self._congestion_window = max(INITIAL_WINDOW, self._congestion_window / 2)
+                self._congestion_window = max(INITIAL_WINDOW, in_packets(self._congestion_window / 2))
                 idle -= patience
 
     def _arrive(self, item: Travelling) -> None:
@@ -325,9 +326,11 @@ class End(asyncio.Protocol):
             self.reset()
             return
         sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
+        # macOS lets nothing be set on a connection that the other side has broken off already.
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER)
         # Tell at once when the other side takes no more, and only then.
         transport.set_write_buffer_limits(high=0)
         if self._connection.relay.frozen:
@@ -345,7 +348,7 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass on that the connection broke."""
-        self._connection.lost(self, self._out, exc)
+        self._connection.lost(self._out, self._into)
 
     def pause_writing(self) -> None:
         """Wait for a slow reader."""
@@ -358,7 +361,8 @@ class End(asyncio.Protocol):
     def reset(self) -> None:
         """End the connection with a RST (RFC 9293, section 3.5.2): what is on its way is lost."""
         if self.transport and not self.transport.is_closing():
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
             self.transport.abort()
 
     def close(self) -> None:
@@ -418,13 +422,10 @@ class Connection:
         if self.up.ended and self.down.ended:
             self.close()
 
-    def lost(self, end: End, out: Flow, exc: Exception | None) -> None:
-        """One end is gone."""
+    def lost(self, out: Flow, into: Flow) -> None:
+        """One end is gone: nothing goes into it any more, and the other one will learn of it."""
         if not self.over:
-            if end is self.client:
-                self.down.stop()
-            else:
-                self.up.stop()
+            into.stop()
             out.put(Mark.RESET)
 
     def half_close(self) -> None:
@@ -446,6 +447,8 @@ class Connection:
 
     def break_off(self, by: Sender) -> None:
         """Break both ends because of a fault."""
+        if self.over:
+            return
         now = self.loop.time()
         self.record.mark(by, "reset", now, now)
         self.reset()
@@ -487,7 +490,7 @@ class Relay:
     Args:
         listener: a listening socket of whatever network the clients are in; the relay closes it in the end. None
             makes one on a free port of 127.0.0.1.
-        target: the server: a port of 127.0.0.1, or host and port.
+        target: the server: a port of 127.0.0.1, a base URL, or host and port.
         profile, delay, jitter, bandwidth: as for a `Link`.
 
     Attributes:
@@ -500,7 +503,7 @@ class Relay:
     def __init__(
         self,
         listener: socket.socket | None,
-        target: int | tuple[str, int],
+        target: int | str | tuple[str, int],
         *,
         profile: str | None = None,
         delay: float | None = None,
@@ -511,7 +514,7 @@ class Relay:
         self._listener = listener or listening_socket(0)
         self._listener.setblocking(False)
         self._address = self._listener.getsockname()
-        self._target = ("127.0.0.1", target) if isinstance(target, int) else target
+        self._target = target if isinstance(target, tuple) else address_of(target)
         self.port: int = self._address[1]
         self.http = f"http://127.0.0.1:{self.port}"
         self.ws = f"ws://127.0.0.1:{self.port}"
@@ -540,8 +543,8 @@ class Relay:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for sock in self._at_the_door:
-            sock.close()
+        while self._at_the_door:
+            self._at_the_door.pop().close()
         for connection in list(self._open):
             connection.abort()
         self._listener.close()
@@ -568,12 +571,19 @@ class Relay:
 
     def reset(self) -> None:
         """Reset every open connection, on both sides; what is on its way is lost."""
+        self._reset_open()
         # Those too that are open for their clients and not accepted yet.
         with contextlib.suppress(OSError):
             while not self._refusing:
                 sock, _ = self._listener.accept()
                 self.connections += 1
                 _reset(sock)
+        while self._at_the_door:
+            _reset(self._at_the_door.pop())
+        # And one that is being accepted right now.
+        self._loop.call_soon(self._reset_open)
+
+    def _reset_open(self) -> None:
         for connection in list(self._open):
             connection.break_off(NETWORK)
 
@@ -691,19 +701,19 @@ class Relay:
         if flow.sink is None or flow.sink.is_closing():
             return
         if flow.sender == SERVER:
+            if self._fuse == 0:
+                return
             if self._fuse is not None:
                 data = data[: self._fuse]
                 self._fuse -= len(data)
-                if not data:
-                    return
+                if not self._fuse:
+                    self._spawn(self._burn(flow.sink))
             connection.heard()
             self.received += len(data)
         else:
             self.sent += len(data)
         connection.record.piece(flow.sender, data, put, self._loop.time())
         flow.sink.write(data)
-        if self._fuse == 0:
-            self._spawn(self._burn(flow.sink))
 
     async def _burn(self, sink: asyncio.Transport) -> None:
         """Reset everything once the last bytes that may pass are at the client: a reset overtakes what is not."""
@@ -719,6 +729,30 @@ class Relay:
     def forget(self, connection: Connection) -> None:
         """A connection is over."""
         self._open.discard(connection)
+
+
+def address_of(server: str | int) -> tuple[str, int]:
+    """Host and port of a server on this machine, given by its base URL or its port.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if isinstance(server, int) and not isinstance(server, bool):
+        if not 0 < server < 65_536:
+            raise ValueError(f"{server} is no port: take a whole number from 1 to 65535.")
+        return "127.0.0.1", server
+    if not isinstance(server, str):
+        raise TypeError(f"A link leads to a server, its URL or its port, not to {server!r}.")
+    url = urlsplit(server)
+    try:
+        host, port = LOOPBACK[url.hostname or ""], url.port
+    except (KeyError, ValueError):
+        port = None
+    if port is None or url.scheme not in ("http", "https", "ws", "wss") or url.path.strip("/"):
+        raise ValueError(
+            f"{server!r} is no base URL, with a port, of a server on this machine, such as 'http://127.0.0.1:8000'."
+        )
+    return host, port
 
 
 def _unsent(transport: asyncio.Transport) -> int:

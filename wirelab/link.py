@@ -9,18 +9,15 @@ import socket
 import sys
 from collections.abc import Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from ._background import EngineThread
 from ._exchange import Exchange
 from ._names import as_written
 from ._network import PROFILES, Network, Profile, network_of
-from ._relay import Relay
+from ._relay import Relay, address_of
 from .serving import ServeError, Server, launch
 
 __all__ = ["PROFILES", "Exchange", "Link", "Network", "Profile", "Relay"]
-
-LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 
 T = TypeVar("T")
 
@@ -82,9 +79,10 @@ class Link(Server):
         port: int = 0,
     ) -> None:
         self.network = network_of(profile, delay, jitter, bandwidth)
-        address, suffix = _address_of(server)
+        if isinstance(server, Server) and not server.running:
+            raise ServeError(f"Server {server.name} has stopped: serve it again, then make the link.")
         to = server.name if isinstance(server, Server) else as_written() or str(server)
-        self._engine = _RelayEngine(address, suffix, self.network)
+        self._engine = _RelayEngine(server.http if isinstance(server, Server) else server, self.network)
         thread = EngineThread(f"link to {to}", lambda _: self._engine, make_loop=precise_event_loop)
         super().__init__(f"link to {to}, {profile or self.network}", thread)
         self._thread = thread
@@ -160,9 +158,9 @@ class _RelayEngine:
 
     relay: Relay
 
-    def __init__(self, target: tuple[str, int], scheme_suffix: str, network: Network) -> None:
-        self.scheme_suffix = scheme_suffix
-        self._target = target
+    def __init__(self, target: str | int, network: Network) -> None:
+        self.scheme_suffix = "s" if str(target).startswith(("https:", "wss:")) else ""
+        self._target = address_of(target)
         self._network = network
 
     async def start(self, sock: socket.socket) -> None:
@@ -177,35 +175,6 @@ class _RelayEngine:
 
     async def stop(self) -> None:
         await self.relay.stop()
-
-
-def _address_of(server: Server | str | int) -> tuple[tuple[str, int], str]:
-    """Host and port of what a link leads to, and "s" if it speaks TLS.
-
-    Raises:
-        ServeError: it has stopped.
-        ValueError, TypeError: it is none.
-    """
-    if isinstance(server, Server):
-        if not server.running:
-            raise ServeError(f"Server {server.name} has stopped: serve it again, then make the link.")
-        return ("127.0.0.1", server.port), server.http[4:5].removesuffix(":")
-    if isinstance(server, int) and not isinstance(server, bool):
-        if not 0 < server < 65_536:
-            raise ValueError(f"{server} is no port: take a whole number from 1 to 65535.")
-        return ("127.0.0.1", server), ""
-    if not isinstance(server, str):
-        raise TypeError(f"A link leads to a server, its URL or its port, not to {server!r}.")
-    url = urlsplit(server)
-    try:
-        host, port = LOOPBACK[url.hostname or ""], url.port
-    except (KeyError, ValueError):
-        port = None
-    if port is None or url.scheme not in ("http", "https", "ws", "wss") or url.path.strip("/"):
-        raise ValueError(
-            f"{server!r} is no base URL, with a port, of a server on this machine, such as 'http://127.0.0.1:8000'."
-        )
-    return (host, port), "s" if url.scheme in ("https", "wss") else ""
 
 
 if sys.platform == "linux":
