@@ -242,6 +242,21 @@ def test_what_a_socket_raises_is_shown():
     )
 
 
+def test_a_crash_costs_the_exercise_that_it_is_in():
+    """What exercise token's code raises is wrong there, and what the ticket's code raises is wrong there."""
+    space = so_far(*TICKETS, "token-own-answer", "token-new-answer")
+    space["claims_of"] = None
+    found = {result.id: result for result in judge(NAME, space, "token", "ticket")}
+    assert found["token.todos"].passed is False
+    assert "TypeError" in found["token.todos"].message
+    assert found["ticket.opens"].passed is None
+    space = so_far(*TICKETS)
+    space["sell_ticket"] = None
+    found = {result.id: result for result in judge(NAME, space, "ticket")}
+    assert found["ticket.opens"].passed is False
+    assert "TypeError" in found["ticket.opens"].message
+
+
 # Tokens and times
 
 
