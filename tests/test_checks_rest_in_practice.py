@@ -186,6 +186,9 @@ def test_every_way_to_keep_the_rate_is_right(judged_limiters, kind):
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_does_not_keep_the_rate_is_found(judged_limiters, kind):
     found = wrong_ones(judged_limiters[kind])
+    if not found:
+        # Nine at a time may be too many to keep to the moment at which a window ends: once more, alone.
+        found = wrong_ones(judge(LAB, {"app": limited_by(kind())}, "limits"))
     assert list(found) == ["limits.rate"]
     assert WRONG[kind] in found["limits.rate"]
 

@@ -28,7 +28,7 @@ STEADY, PAUSE = 1.6, 0.05
 # Of the steady rate, how much has to come and how much may; and requests more or fewer, for a busy machine.
 LEAST, MOST, SLACK = 0.5, 1.4, 3
 # Seconds before the end of a window at which its share is spent, and after it at which the next one's is.
-BEFORE, AFTER = 0.8, 0.2
+BEFORE, AFTER = 1.2, 0.2
 # Seconds beyond a window until a pause is taken for the end.
 PATIENCE = 2.0
 # Retry-After in seconds, at most; and how often it is tried.
@@ -191,7 +191,7 @@ async def limits_rate(practice: Practice) -> None:
             "Do requests that are refused count as well?"
         )
     count, seconds = seen.around
-    if count > BURST + MOST * RATE * seconds + SLACK:
+    if count > BURST + RATE * seconds + SLACK:
         raise Failed(
             f"{sent}, waited, and went on {WINDOW:g} seconds after it had been let in again; got {count} answers "
             "within "
