@@ -184,8 +184,8 @@ def messages_on_profiles(taken: Mapping[str, Mapping[str, float]], sent: Mapping
     show(
         figure,
         alt="Milliseconds for a message, from loopback to satellite, for six ways. New connections are dearest "
-        "everywhere. From the city on, a Session and a WebSocket in turn are one line; ten Sessions lie far below "
-        "it, and pipelining lowest.",
+        "wherever there is a distance. From the city on, a Session and a WebSocket in turn are one line; ten "
+        "Sessions lie far below it, and pipelining lowest.",
         caption="On every profile: the time for all messages, divided by their number.",
         values=Values(
             ("way", "messages", *(f"{profile}, ms" for profile in profiles)),
