@@ -16,7 +16,7 @@ from lab_answers import judge, judge_together, wrong_ones
 
 from wirelab.authoring import STUB, without_solution
 from wirelab.checks import LABS, Lab, Result
-from wirelab.checks.price_clients import price_flaw, update_flaw
+from wirelab.checks.price_clients import Stream, price_flaw, update_flaw
 
 NAME = "02_price_stream"
 LAB: Lab = LABS[NAME]
@@ -103,6 +103,22 @@ def test_blocked_server_is_given_up(monkeypatch):
     assert len(found) == 7
     assert "block the server?" in found["subscribe.pace"]
     assert "it did nothing for 0.5 seconds" in found["follow.updates"]
+
+
+def test_subscription_that_a_busy_machine_delays_is_sent_again(monkeypatch):
+    late = [True]
+
+    async def connect_and_dawdle(stream, symbol):
+        client = await stream.connect()
+        if late:
+            late.clear()
+            await client.ended(3)
+        await client.subscribe(symbol)
+        return client
+
+    monkeypatch.setattr(Stream, "subscribe", connect_and_dawdle)
+    assert not wrong_ones(judge_some(so_far(STEPS), "subscribe"))
+    assert not late
 
 
 def test_flood_is_cut_off():
