@@ -317,6 +317,8 @@ LABS = _Labs(
         "03_latency": "latency",
         "04_staleness": "staleness",
         "05_rest_in_practice": "rest_in_practice",
+        "06_reliable_feed": "reliable_feed",
         "07_secure_feed": "secure_feed",
+        "08_live_board": "live_board",
     }
 )

@@ -253,11 +253,6 @@ class Call:
         self._news.tell()
 
     @property
-    def unwritten(self) -> bool:
-        """Whether it met code that nobody has written yet."""
-        return self.error is not None and self.error.names[0] == "NotImplementedError"
-
-    @property
     def end(self) -> str:
         """How the generator ended, in words; empty if it has not."""
         if self.error:
@@ -301,6 +296,20 @@ class Stage(Subject):
             finally:
                 for connection in server.connections:
                     connection.transport.abort()
+
+    async def unwritten(self, call: Call) -> bool:
+        """Whether a call met code that nobody has written yet, be it a stub that has no ``yield``."""
+        if call.error is None:
+            return False
+        if call.error.names[0] == "NotImplementedError" or call.visits:
+            return call.error.names[0] == "NotImplementedError"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_DEADLINE):
+                try:
+                    await self._target.call("stay_connected", self._uri, call.token, call.symbols)
+                except RemoteError as error:
+                    return error.names[0] == "NotImplementedError"
+        return False
 
     def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         call = self._calls.get(request.path)
