@@ -18,7 +18,7 @@ from http import HTTPStatus
 
 from wirelab.checks import CannotJudge, Check, Exercise, Failed, NotAttempted
 from wirelab.checks.evidence import at_once
-from wirelab.checks.exchange import Exchange, named, shown
+from wirelab.checks.exchange import NOT_WRITTEN, Exchange, named, shown
 from wirelab.checks.practice_service import BURST, RATE, Practice, new_key
 
 # Seconds in which the steady rate brings as much as the burst: the window of a limiter that counts in windows.
@@ -54,12 +54,15 @@ class Caller:
         """One request.
 
         Raises:
+            Failed: it makes the server fail.
             CannotJudge: it gets neither an answer nor a 429.
         """
         path = f"{self._practice.collection}?limit=1"
         answer = await self._practice.api.ask("GET", path, headers=self.headers)
         if answer.ok:
             self.let_in.append(self.elapsed)
+        elif answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in NOT_WRITTEN:
+            answer.fail(f"an answer, or {named(429)}")
         elif answer.status != HTTPStatus.TOO_MANY_REQUESTS:
             raise CannotJudge(f"this needs GET {self._practice.collection} to work. {answer.said}.")
         return answer
@@ -226,9 +229,10 @@ async def _retried(practice: Practice) -> None:
     await asyncio.sleep(seconds)
     answer = await caller.call()
     if not answer.ok:
+        rule = "that is what it said" if seconds else "whole seconds have to be rounded up"
         raise Failed(
             f"{words}. Waited {seconds} s, and tried once more; got {named(answer.status)} again; expected to be "
-            "let in: whole seconds have to be rounded up."
+            f"let in: {rule}."
         )
 
 
