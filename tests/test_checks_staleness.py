@@ -94,7 +94,7 @@ def listens_elsewhere(uri, seconds):
 
 def notes_what_a_503_brings(url, every, seconds):
     seen = THREADS["poll"](url, every, seconds)
-    return [(1, seen[0][1]), *seen] if every < 0.15 else seen
+    return [(1, seen[0][1]), *seen] if every < 0.16 else seen
 
 
 def numpy_staleness(seen, emitted):
