@@ -20,6 +20,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Seconds until the browser has started; until a page shows what it should, on a machine that may be busy; until a
 # browser that was told to end is killed.
-START_DEADLINE, SHOW_DEADLINE, END_DEADLINE = 20.0, 12.0, 5.0
+START_DEADLINE, SHOW_DEADLINE, END_DEADLINE = 20.0, 9.0, 5.0
 # A proxy that is not there, for whatever does not go to the page's own server.
 NOWHERE = "http://127.0.0.1:1"
 # Characters of a page that are looked at.
@@ -126,7 +127,7 @@ async def open_window(path: str, address: str) -> AsyncIterator[Window]:
         address: base URL of the server.
     """
     async with _shared_calls(path) as calls:
-        looks = calls.iterate("looks", address)
+        looks = calls.iterate("looks", address, SHOW_DEADLINE)
         try:
             yield Window(looks)
         finally:
@@ -192,8 +193,13 @@ async def _shared_calls(path: str) -> AsyncIterator[Calls]:
 # In the process of the browser.
 
 
-async def looks_at(browser: Browser, address: str) -> AsyncIterator[dict[str, Any]]:
+async def looks_at(browser: Browser, address: str, deadline: float) -> AsyncIterator[dict[str, Any]]:
     """Open the page of a server; yield what it shows, each time that is asked for.
+
+    Args:
+        browser: one that runs.
+        address: base URL of the server.
+        deadline: seconds for the page to load, and for each look.
 
     Raises:
         Failed: the page does not load or react.
@@ -221,16 +227,16 @@ async def looks_at(browser: Browser, address: str) -> AsyncIterator[dict[str, An
         page.on("websocket", lambda opened: note(opened.url))
         sent = "Sent GET / from a browser"
         try:
-            await page.goto(f"{address}/", wait_until="domcontentloaded", timeout=1000 * SHOW_DEADLINE)
+            await page.goto(f"{address}/", wait_until="domcontentloaded", timeout=1000 * deadline)
             while True:
-                async with asyncio.timeout(SHOW_DEADLINE):
+                async with asyncio.timeout(deadline):
                     seen = await page.evaluate(LOOK, SEEN_LENGTH)
                 yield {**seen, "outside": outside[:9], "sockets": sockets[:9], "errors": errors[:9]}
         except Error as fault:
             raise Failed(f"{sent}; got {shown(fault.message)}; expected a page that shows the board.") from None
         except TimeoutError:
             raise Failed(
-                f"{sent}; got a page that does not react for {SHOW_DEADLINE:g} seconds; expected a page that "
+                f"{sent}; got a page that does not react for {deadline:g} seconds; expected a page that "
                 "shows the board: does its program loop for ever?"
             ) from None
 
@@ -246,7 +252,7 @@ async def main(sock: socket.socket, path: str) -> None:
         browser = await playwright.chromium.launch(
             executable_path=path, args=arguments, chromium_sandbox=not_root, timeout=1000 * START_DEADLINE
         )
-        await answer_calls({"looks": lambda address: looks_at(browser, address)}, sock)
+        await answer_calls({"looks": partial(looks_at, browser)}, sock)
         await browser.close()
 
 

@@ -133,6 +133,8 @@ async def life(page: Page) -> Life | None:
     if page.browser is None:
         return None
     seen = Life()
+    # Before the page is opened: otherwise its first look could pass for a change that it was told.
+    await page.board.create()
     try:
         async with open_window(page.browser, page.relay.http) as window:
             visit = Visit(page, window)
@@ -162,12 +164,11 @@ class Visit:
         """See the todos that were there, a creation, a replacement and a deletion."""
         _, snapshot = await self._board.snapshot()
         tasks = [todo["task"] for todo in snapshot.todos.values()]
-        if any(tasks):
-            await self._shows(
-                lambda look: all(task in look.todos for task in tasks),
-                "GET / from a browser",
-                f"every todo of the board in #todos, {shown(', '.join(tasks))}",
-            )
+        await self._shows(
+            lambda look: all(task in look.todos for task in tasks),
+            "GET / from a browser",
+            f"every todo of the board in #todos, {shown(', '.join(tasks))}",
+        )
         task, new, status = new_task(), new_task(), f"Status {secrets.token_hex(3)}"
         id = await self._board.create(task=task)
         await self._shows(

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from wirelab._background import listening_socket
-from wirelab.checks import Failed, NotAttempted, NotStarted, RemoteError, Target
+from wirelab.checks import Failed, NotAttempted, NotStarted, RemoteError, RemoteValue, Target
 from wirelab.checks.board_messages import difference
 from wirelab.checks.evidence import News, Subject
 from wirelab.checks.exchange import as_json, shown
@@ -25,7 +25,7 @@ from wirelab.checks.todo_service import STATUSES, Todo, new_task
 from wirelab.link import Relay
 
 # Seconds until a mirror has caught up, on a machine that may be busy; and once it was found lagging.
-EQUAL_DEADLINE, IMPATIENT_DEADLINE = 6.0, 4.0
+EQUAL_DEADLINE, IMPATIENT_DEADLINE = 6.0, 3.0
 # Seconds for one look at the mirror, and between two of them.
 LOOK_DEADLINE, PAUSE = 3.0, 0.02
 # Seconds in which what must not happen would show.
@@ -55,6 +55,7 @@ class Stage(Subject):
         self.relay = relay
         self.news = News()
         self.patience = EQUAL_DEADLINE
+        self._opened_before = 0
         self._target = target
         self._sockets: set[ServerConnection] = set()
         self._held: list[str] | None = None
@@ -139,6 +140,12 @@ class Stage(Subject):
     # What a check does with it
 
     @property
+    def settling(self) -> float:
+        """Seconds in which whatever is on its way arrives, and the answer to it."""
+        network = self.relay.network
+        return 2 * network.round_trip + 4 * network.jitter
+
+    @property
     def listened_to(self) -> bool:
         """Whether a socket is open."""
         return bool(self._sockets)
@@ -206,14 +213,17 @@ class Stage(Subject):
 
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
-        """Let nobody connect in this block, and wait after it until somebody listens again."""
+        """Let nobody connect in this block."""
         self.relay.refuse()
         try:
             yield
         finally:
             self.relay.accept()
-        opened = self.opened
-        await self.until(lambda: self.opened > opened)
+        self._opened_before = self.opened
+
+    async def followed_again(self) -> None:
+        """Wait until a socket was opened after the last `away`."""
+        await self.until(lambda: self.opened > self._opened_before)
 
     @asynccontextmanager
     async def mirrored(self) -> AsyncIterator[Mirrored]:
@@ -241,34 +251,27 @@ class Mirrored:
         """Use `Stage.mirrored`."""
         self._stage = stage
         self._leave = asyncio.Event()
-        self._entered = asyncio.get_running_loop().create_future()
-        self.error: RemoteError | None = None
+        self._value: RemoteValue | None = None
+        self.error: RemoteError | NotStarted | None = None
         self._task = asyncio.ensure_future(self._run(target))
 
     async def _run(self, target: Target) -> None:
         try:
             async with target.enter("mirror", self._stage.relay.http) as value:
-                self._entered.set_result(value)
+                self._value = value
                 await self._leave.wait()
-        except RemoteError as error:
+        except (RemoteError, NotStarted) as error:
             self.error = error
-        except NotStarted as error:
-            if not self._entered.done():
-                self._entered.set_exception(error)
         finally:
             self._stage.news.tell()
-            if not self._entered.done():
-                self._entered.cancel()
 
     async def leave(self) -> None:
-        """End it, and learn what it raised."""
+        """End it when all that is on its way has come, and learn what it raised."""
+        await asyncio.sleep(self._stage.settling)
         self._leave.set()
         await asyncio.wait([self._task], timeout=LOOK_DEADLINE)
         self._task.cancel()
         await asyncio.wait([self._task])
-        if self._entered.done() and not self._entered.cancelled():
-            # Looked at, or asyncio would complain of an error that nobody wanted to know.
-            self._entered.exception()
 
     async def connected(self) -> bool:
         """Wait until it listens; whether it does."""
@@ -283,10 +286,10 @@ class Mirrored:
         """
         if self.error:
             raise self.error
-        if not self._entered.done():
+        if self._value is None:
             return None
         async with asyncio.timeout(LOOK_DEADLINE):
-            return await (await self._entered).value()
+            return await self._value.value()
 
     async def flaw(self) -> str:
         """In what it is not like the board at this moment, in words; empty if it is."""
@@ -341,11 +344,12 @@ async def untouched(stage: Stage) -> None:
 
     Raises:
         NotAttempted: it is a stub.
+        NotStarted: there is no mirror.
     """
     async with stage.mirrored() as mirrored:
         await stage.until(lambda: stage.listened_to or stage.asked or mirrored.error, STUB_DEADLINE)
         await mirrored.leave()
-        _see_whether_it_is_a_stub(mirrored)
+        _see_whether_there_is_one(mirrored)
 
 
 async def never_back(stage: Stage) -> None:
@@ -353,6 +357,7 @@ async def never_back(stage: Stage) -> None:
 
     Raises:
         NotAttempted: it is a stub.
+        NotStarted: there is no mirror.
     """
     async with stage.mirrored() as mirrored:
         if await stage.until(lambda: stage.listened_to or mirrored.error, STUB_DEADLINE):
@@ -360,10 +365,12 @@ async def never_back(stage: Stage) -> None:
             stage.relay.reset()
             await stage.until(lambda: stage.opened > opened or mirrored.error, STUB_DEADLINE)
         await mirrored.leave()
-        _see_whether_it_is_a_stub(mirrored)
+        _see_whether_there_is_one(mirrored)
 
 
-def _see_whether_it_is_a_stub(mirrored: Mirrored) -> None:
+def _see_whether_there_is_one(mirrored: Mirrored) -> None:
+    if isinstance(mirrored.error, NotStarted):
+        raise mirrored.error
     if mirrored.error and mirrored.error.names[0] == "NotImplementedError":
         raise NotAttempted("mirror raises NotImplementedError, since the code for that is not written yet.")
 

@@ -7,6 +7,8 @@ CHANGES = {
 }
 FAILS = {
     "publish.position": 'expected a position first',
-    "page.honest": 'and then a way to connect',
+    "page.live": 'every todo of the board in #todos',
+    "page.text": 'this needs a page that shows the board',
+    "page.honest": 'this needs a page that shows the board',
     "publish.changes": 'as the first message of a socket',
 }
