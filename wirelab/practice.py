@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,11 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from .serving import serve
 
 T = TypeVar("T")
 
@@ -153,6 +159,76 @@ def empty(todos: str, session: requests.Session) -> None:
     while left := session.get(todos, timeout=SILENCE).json():
         for todo in left:
             session.delete(f"{todos}/{todo['id']}", timeout=SILENCE).raise_for_status()
+
+
+# Programs of strangers
+
+
+def crawl(base: str) -> int:
+    """Follow every GET that a service's OpenAPI document names, as a search engine or a link checker does.
+
+    Args:
+        base: the service's base URL.
+
+    Returns:
+        How many requests that made; an id in a path is tried as 1 and as 2.
+    """
+    with direct_session() as session:
+        paths = session.get(f"{base}/openapi.json", timeout=SILENCE).json()["paths"]
+        links = {
+            base + re.sub(r"\{\w+\}", number, path) for path in paths for number in "12" if "get" in paths[path]
+        }
+        for link in sorted(links):
+            session.get(link, timeout=SILENCE)
+        return len(links)
+
+
+def create_read_update_delete(todos: str) -> list[int]:
+    """Take a todo through its life, at the address that the service gave it, and return the status codes."""
+    with direct_session() as session:
+        created = session.post(todos, json=_TODO, timeout=SILENCE)
+        url, tag = urljoin(todos, created.headers["Location"]), created.headers["ETag"]
+        read = session.get(url, timeout=SILENCE)
+        changed = session.patch(url, json={"status": "Done"}, headers={"If-Match": tag}, timeout=SILENCE)
+        deleted = session.delete(url, timeout=SILENCE)
+        return [answer.status_code for answer in (created, read, changed, deleted)]
+
+
+def fill(todos: str, count: int) -> None:
+    """Create todos until there are `count`, in a collection that answers all of them in one page."""
+    with direct_session() as session:
+        there = len(session.get(todos, timeout=SILENCE).json())
+        for number in range(there + 1, count + 1):
+            session.post(todos, json={"task": f"Water plant {number}"}, timeout=SILENCE).raise_for_status()
+
+
+def old_clients_on(
+    changes: Mapping[str, Mapping[str, object]], path: str, clients: Mapping[str, Callable[[Any], bool]]
+) -> dict[str, dict[str, bool]]:
+    """Let the clients of yesterday read from servers of today.
+
+    Args:
+        changes: what each server answers, JSON by path, by the name of what was changed in it.
+        path: what the clients ask for; they know no other.
+        clients: for each, whether it can use an answer.
+
+    Returns:
+        Whether each client works with each server: by client, then by change.
+    """
+
+    def answers(bodies: Mapping[str, object]) -> Starlette:
+        return Starlette(
+            routes=[Route(each, lambda request: JSONResponse(bodies[request.url.path])) for each in bodies]
+        )
+
+    found: dict[str, dict[str, bool]] = {name: {} for name in clients}
+    with direct_session() as session:
+        for change, bodies in changes.items():
+            with serve(answers(bodies), name="changed server") as server:
+                answer = session.get(server.http + path, timeout=SILENCE)
+            for name, works in clients.items():
+                found[name][change] = works(answer.json())
+    return found
 
 
 # Pages

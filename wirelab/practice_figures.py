@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -124,16 +125,20 @@ def reads_through_a_cache(reads: Mapping[str, Mapping[int, Reads]]) -> None:
     )
 
 
-def lost_updates(counts: Mapping[str, int], tries: Mapping[int, float], told: int, guess: Prediction) -> None:
+def lost_updates(
+    blind: Mapping[str, int], with_tags: Mapping[int, tuple[int, float]], told: int, guess: Prediction
+) -> None:
     """Show what is left of counted increments, and what one costs.
 
     Args:
-        counts: the count in the end, by the way of writing.
-        tries: PUTs for each increment with ``If-Match``, by the number of writers.
-        told: how many increments were answered with a success, each way.
+        blind: the count in the end, by the service that was written to without a condition.
+        with_tags: the count with ``If-Match``, and the PUTs for each increment, by the number of writers.
+        told: how many increments the most writers were told to have made, each way.
         guess: the count in the end of one way.
     """
     figure, (left, right) = axes(2, width=11, height=3.8, width_ratios=(3, 2))
+    counts = {**blind, "with If-Match": with_tags[max(with_tags)][0]}
+    tries = {writers: puts for writers, (_, puts) in with_tags.items()}
     bars = left.bar(list(counts), list(counts.values()), color="#5f9ed1", width=0.5)
     left.bar_label(bars)
     left.axhline(told, color="#595959", linewidth=1, label="increments that got a 200")
@@ -201,10 +206,11 @@ def _of_calls(calls: Sequence[Call]) -> tuple[int, int, float, float]:
     return len(calls), sum(call.status == 200 for call in calls), float(median), float(late)
 
 
-def sizes_of_formats(sizes: Mapping[str, tuple[int, int, int]]) -> None:
+def sizes_of_formats(one: Mapping[str, bytes], hundred: Mapping[str, bytes]) -> None:
     """Show bytes for a todo in each format: one alone, one of a hundred, and one of a hundred compressed."""
     figure, axis = axes(height=3.8, width=9)
-    shares = {name: (one, hundred / 100, packed / 100) for name, (one, hundred, packed) in sizes.items()}
+    sizes = {name: (len(one[name]), len(many), len(gzip.compress(many))) for name, many in hundred.items()}
+    shares = {name: (single, many / 100, packed / 100) for name, (single, many, packed) in sizes.items()}
     labels = ("one todo", "of a hundred", "of a hundred, gzip")
     places = np.arange(len(shares))
     hatches = ("", "//", "..")
