@@ -20,6 +20,11 @@ LOOPBACK_PAGE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 _STATIC = Path(__file__).parent / "static"
 
 
+def _script(name: str) -> str:
+    """A live view's script, with what all of them need to reach a server before it: they are one module."""
+    return (_STATIC / "reach.js").read_text("utf-8") + (_STATIC / name).read_text("utf-8")
+
+
 class Race(anywidget.AnyWidget):
     """Polling against push, side by side in the page. Made by `race`.
 
@@ -27,7 +32,7 @@ class Race(anywidget.AnyWidget):
         every: seconds from one poll to the next; moves with the slider in the page.
     """
 
-    _esm = _STATIC / "race.js"
+    _esm = _script("race.js")
     _css = _STATIC / "race.css"
     _base = traitlets.Unicode().tag(sync=True)
     _latest = traitlets.Unicode().tag(sync=True)
@@ -68,6 +73,41 @@ def race(server: Server, every: float = 1.0, *, latest: str = "/latest", stream:
         raise ValueError(f"every must be between {FASTEST_POLL} and {SLOWEST_POLL} seconds, not {every}.")
     _check_feed(server, latest)
     return Race(_base=server.http, _latest=latest, _stream=stream, every=every)
+
+
+class Page(anywidget.AnyWidget):
+    """A page of a server, in the notebook. Made by `page`."""
+
+    _esm = _script("page.js")
+    _css = _STATIC / "page.css"
+    _base = traitlets.Unicode().tag(sync=True)
+    _path = traitlets.Unicode().tag(sync=True)
+    _title = traitlets.Unicode().tag(sync=True)
+    _height = traitlets.Int().tag(sync=True)
+
+    def __repr__(self) -> str:
+        return f"{self._title}, live: run this cell in JupyterLab to see it."
+
+
+def page(server: Server, path: str = "/", *, title: str, height: int = 720) -> Page:
+    """Show a page of a running server in the notebook, fetched and run by the browser.
+
+    The browser finds the server as it does for `race`: directly, or through jupyter-server-proxy, behind which the
+    page's own addresses have to be relative; and a sentence says so where neither leads there. A frame written by
+    `IPython.display` would be taken out of a notebook that is opened again.
+
+    Args:
+        server: what serves the page.
+        path: where it is there.
+        title: its name, for those who do not see it.
+        height: of the frame, in pixels.
+
+    Raises:
+        ValueError: the server has stopped.
+    """
+    if not server.running:
+        raise ValueError("This server has stopped: start it again with serve(...), then call page.")
+    return Page(_base=server.http, _path=path, _title=title, _height=height)
 
 
 def allow_loopback_pages(app: ASGIApp) -> CORSMiddleware:

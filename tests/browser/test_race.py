@@ -11,9 +11,9 @@ import pytest
 import requests
 from race_notebook import INTERVAL, RACE, SERVE, STOP, Counted, write_notebook
 
-import wirelab.live
 from wirelab import serve
 from wirelab.apps.feed import create_app
+from wirelab.live import Race
 
 if TYPE_CHECKING:
     from jupyterlab_driver import Notebook
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     OpenNotebook = Callable[..., Notebook]
 
 SERVE_CELL, RACE_CELL, INTERVAL_CELL, STOP_CELL = range(4)
-RACE_SCRIPT = Path(wirelab.live.__file__).parent / "static" / "race.js"
 STOPPED = "Server stopped. Run the cell again."
 
 LANES = ("poll", "push")
@@ -163,7 +162,7 @@ def test_cleanup_ends_a_race_that_is_still_in_the_page(browser: Browser) -> None
                 const el = document.body.appendChild(document.createElement("div"));
                 window.cleanUp = widget.render({ model, el });
             }""",
-            [RACE_SCRIPT.read_text(), feed.http],
+            [Race._esm, feed.http],
         )
         page.wait_for_function(SEEN, arg=["push", 2])
         assert app.open == 1

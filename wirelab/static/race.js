@@ -1,7 +1,6 @@
 // Polling against push, both run by the page itself against a server of the notebook.
 // Times are in seconds. "Server time" is the clock that stamps the updates.
 
-const STOPPED = "Server stopped. Run the cell again.";
 const ANSWER_DEADLINE = 5;
 const STRIP_SECONDS = 10;
 
@@ -184,37 +183,6 @@ function listen(url, round, signal) {
     socket.onclose = () => (signal.aborted ? resolve() : reject(new Error("closed by the server")));
     signal.addEventListener("abort", () => socket.close(), { once: true });
   });
-}
-
-/** Base URL of the JupyterLab that this page belongs to, with a slash at its end. */
-function jupyterBase() {
-  const config = document.getElementById("jupyter-config-data");
-  const path = config
-    ? JSON.parse(config.textContent).baseUrl
-    : location.pathname.replace(/\/(lab|tree|notebooks|doc|edit|consoles)(\/.*)?$/, "/");
-  return new URL(path, location.origin).href.replace(/\/*$/, "/");
-}
-
-/** Find the address under which this browser reaches the server. */
-async function findServer(base, latest, signal) {
-  const pageIsLocal = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const proxied = `${jupyterBase()}proxy/${new URL(base).port}`;
-  // From elsewhere, 127.0.0.1 would be the reader's own machine, not the kernel's.
-  for (const address of pageIsLocal ? [base, proxied] : [proxied]) {
-    try {
-      await ask(address + latest, signal);
-      return address;
-    } catch (error) {
-      if (error.status >= 500) throw new Error(STOPPED);
-    }
-  }
-  throw new Error(
-    pageIsLocal
-      ? `No answer from ${base}. If the server has stopped, run the cell again; if the kernel runs on another ` +
-        "machine, install jupyter-server-proxy there, beside JupyterLab."
-      : "This browser cannot reach the machine on which the kernel runs. Install jupyter-server-proxy there, " +
-        "beside JupyterLab, and reload this page; or run JupyterLab on this computer.",
-  );
 }
 
 const laneHTML = (kind, title, how) => `
@@ -465,7 +433,7 @@ class RaceView {
     this.fields.notice.textContent = "";
     requestAnimationFrame((time) => this.#frame(time, signal));
     try {
-      const base = await findServer(this.#model.get("_base"), this.#model.get("_latest"), signal);
+      const base = await findServer(this.#model.get("_base"), (address) => ask(address + this.#model.get("_latest"), signal));
       round.started = now();
       const stream = base.replace(/^http/, "ws") + this.#model.get("_stream");
       const stopped = (lane) => () => (lane.trouble = STOPPED);
