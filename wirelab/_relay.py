@@ -418,7 +418,9 @@ class Connection:
             return
         flow.ended = True
         if flow.sink and not flow.sink.is_closing():
-            flow.sink.write_eof()
+            # The other end may have broken off in this very moment, and that is not told yet.
+            with contextlib.suppress(OSError):
+                flow.sink.write_eof()
         if self.up.ended and self.down.ended:
             self.close()
 
