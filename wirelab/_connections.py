@@ -123,6 +123,11 @@ class WebSocket:
         if self._protocol.handshake_exc:
             raise self._protocol.handshake_exc
 
+    def say(self, text: bytes) -> None:
+        """Send a text message."""
+        self._protocol.send_text(text)
+        self._write()
+
     async def messages(self) -> AsyncIterator[bytes]:
         """Yield each text message as it arrives, until the server closes."""
         while True:
@@ -132,6 +137,9 @@ class WebSocket:
             await self._exchange()
 
     async def _exchange(self) -> None:
+        self._write()
+        self._protocol.receive_data(await self._wire.read())
+
+    def _write(self) -> None:
         for data in self._protocol.data_to_send():
             self._wire.write(data)
-        self._protocol.receive_data(await self._wire.read())
