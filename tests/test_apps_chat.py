@@ -120,7 +120,8 @@ async def test_worker_that_lost_its_broker_brings_what_it_missed(broker_url: str
                 link.refuse()
                 link.reset()
                 assert (await asyncio.to_thread(post, servers[0], "nobody hears this")).status_code == 503
-                await post_all(servers[1:], ["one", "two"])
+                for text in ("one", "two"):
+                    await post_all(servers[1:], [text])
                 assert [m["text"] for m in await heard(joined[1], 3)] == ["before", "one", "two"]
                 link.accept()
                 assert [m["text"] for m in await heard(joined[0], 3)] == ["before", "one", "two"]
