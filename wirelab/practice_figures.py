@@ -1,4 +1,4 @@
-"""The figures of REST in practice: status codes, pages, caches, lost updates, floods and formats."""
+"""The figures of REST in practice: status codes, pages, caches, floods and formats."""
 
 from __future__ import annotations
 
@@ -122,38 +122,6 @@ def reads_through_a_cache(reads: Mapping[str, Mapping[int, Reads]]) -> None:
             ("policy", "reads for each change", *Reads._fields),
             [(policy, every, *run) for policy, runs in reads.items() for every, run in runs.items()],
         ),
-    )
-
-
-def lost_updates(
-    blind: Mapping[str, int], with_tags: Mapping[int, tuple[int, float]], told: int, guess: Prediction
-) -> None:
-    """Show what is left of counted increments, and what one costs.
-
-    Args:
-        blind: the count in the end, by the service that was written to without a condition.
-        with_tags: the count with ``If-Match``, and the PUTs for each increment, by the number of writers.
-        told: how many increments the most writers were told to have made, each way.
-        guess: the count in the end of one way.
-    """
-    figure, (left, right) = axes(2, width=11, height=3.8, width_ratios=(3, 2))
-    counts = {**blind, "with If-Match": with_tags[max(with_tags)][0]}
-    tries = {writers: puts for writers, (_, puts) in with_tags.items()}
-    bars = left.bar(list(counts), list(counts.values()), color="#5f9ed1", width=0.5)
-    left.bar_label(bars)
-    left.axhline(told, color="#595959", linewidth=1, label="increments that got a 200")
-    mark_prediction(left, guess)
-    left.set(ylabel="count in the end", ylim=(0, 1.45 * told))
-    left.legend(loc="upper left", fontsize=10)
-    right.plot(list(tries), list(tries.values()), **next(looks()))
-    right.set(xlabel="writers", ylabel="PUTs for an increment", ylim=(0, None), xticks=list(tries))
-    show(
-        figure,
-        alt="Left: three bars, the count after eight writers. Blind, on the article's service and on the grown "
-        "one, most increments are lost. With If-Match the count is the number of increments. Right: with If-Match "
-        "the PUTs for an increment rise with the number of writers.",
-        caption="Every increment was answered with success. Where are they?",
-        values=Values(("way or writers", "count, or PUTs for an increment"), [*counts.items(), *tries.items()]),
     )
 
 
