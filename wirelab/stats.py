@@ -8,8 +8,9 @@ the truth.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,8 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95, *, seed: int = 0
     """Estimate the mean of the distribution that independent samples come from, also when it is skewed.
 
     A studentised bootstrap ("bootstrap-t": Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    section 12.5), which leans towards the long tail where the usual mean ± 2 standard errors does not.
+    section 12.5), which leans towards the long tail where the usual mean ± 2 standard errors does not. From 60
+    samples on it holds what it says; a tail as long as that of exp(normal) needs 200.
     """
     data = _checked(samples)
     mean, error = float(data.mean()), _standard_error(data)
@@ -68,26 +70,21 @@ def mean_interval(samples: ArrayLike, confidence: float = 0.95, *, seed: int = 0
     return Estimate(mean, mean - float(right) * float(error), mean - float(left) * float(error))
 
 
-def ratio_interval(
-    numerator: ArrayLike,
-    denominator: ArrayLike,
-    confidence: float = 0.95,
-    *,
-    statistic: Callable[..., Floats] = np.median,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate how many times larger one contender's median (or other statistic) is than another's.
+def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, confidence: float = 0.95) -> Estimate:
+    """Estimate how many times larger one contender's median is than another's, whatever the shapes of the two.
 
-    A percentile bootstrap of the ratio (Efron and Tibshirani 1993, section 13.3); both samples are redrawn
-    independently. `statistic` takes an array and an `axis`, as `numpy.median` does.
+    R. M. Price and D. G. Bonett, "Distribution-free confidence intervals for difference and ratio of medians",
+    Journal of Statistical Computation and Simulation 72 (2002): the standard error of a logarithm's median from
+    two order statistics around it. Holds from some 20 samples on; a bootstrap of medians is too wide.
+
+    Raises:
+        ValueError: a sample is not above zero.
     """
-    above, below = _checked(numerator), _checked(denominator)
-    rng = np.random.default_rng(seed)
-    ratios = np.concatenate([statistic(draw, axis=1) for draw in _resampled(above, rng)]) / np.concatenate(
-        [statistic(draw, axis=1) for draw in _resampled(below, rng)]
-    )
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(statistic(above, axis=0) / statistic(below, axis=0)), float(low), float(high))
+    above, below = (_logarithms(samples) for samples in (numerator, denominator))
+    middle = float(np.median(above) - np.median(below))
+    error = math.hypot(_median_error(above), _median_error(below))
+    margin = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return Estimate(math.exp(middle), math.exp(middle - margin), math.exp(middle + margin))
 
 
 def replicate_interval(replicates: ArrayLike, confidence: float = 0.95) -> Estimate:
@@ -124,6 +121,23 @@ def _checked(samples: ArrayLike) -> Floats:
     if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
         raise ValueError(f"Expected one row of finite numbers; got {data.size} in {data.ndim} dimensions.")
     return data
+
+
+def _logarithms(samples: ArrayLike) -> Floats:
+    data = _checked(samples)
+    if len(data) < 2 or (data <= 0).any():
+        raise ValueError("A ratio needs at least two samples of each contender, all above zero.")
+    logarithms: Floats = np.sort(np.log(data))
+    return logarithms
+
+
+def _median_error(ordered: Floats) -> float:
+    """Return the standard error of the median from how far the two samples some √n places beside it are apart."""
+    count = len(ordered)
+    rank = max(1, round((count + 1) / 2 - math.sqrt(count)))
+    # The median is beyond either of the two as often as this says.
+    reach = -2 * NormalDist().inv_cdf(float(_binomial_cdf(count, 0.5)[rank]))
+    return float(ordered[count - rank] - ordered[rank - 1]) / reach
 
 
 def _standard_error(data: Floats) -> Floats:
