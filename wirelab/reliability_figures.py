@@ -34,7 +34,7 @@ def formats_compared(costs: Mapping[str, Cost], guess: Prediction) -> None:
     show(
         figure,
         alt="Two bars for each format. Bytes: JSON takes most, Protobuf less than half of that, and compressed "
-        "JSON about as little. Time: orjson is by far the quickest, then comes Protobuf; compressed JSON takes "
+        "JSON even less. Time: orjson is by far the quickest, then comes Protobuf; compressed JSON takes "
         "longest.",
         caption="A price in each format: the fewest bytes and the least time are not in the same place.",
         values=Values(
@@ -78,44 +78,38 @@ def detection(noticed: Mapping[tuple[float, float, float], float], guess: Predic
 
 
 def storms(outage: Outage, ways: Mapping[str, Storm], guess: Prediction) -> None:
-    """Show how a crowd comes back, and how it knocks meanwhile."""
+    """Show how a crowd comes back, and how two of the ways knock meanwhile: "exponential" and "full jitter"."""
     until = 70
     figure, (left, right) = axes(2, width=11)
     seconds = range(until + 1)
-    for (name, storm), look in zip(ways.items(), looks(), strict=False):
-        bare = look | {"marker": ""}
-        back = [storm.back_by(moment) for moment in seconds]
-        left.plot(seconds, back, label=name, **bare)
-        knocks = np.histogram(storm.attempts, list(seconds))[0]
-        right.plot(seconds[:-1], np.maximum(knocks, 0.7), label=name, **bare)
+    style = {name: look | {"marker": ""} for name, look in zip(ways, looks(), strict=False)}
+    for name, storm in ways.items():
+        left.plot(seconds, [storm.back_by(moment) for moment in seconds], label=name, **style[name])
     mark_prediction(left, guess, horizontal=False)
-    right.axhline(outage.rate, color="black", linewidth=1)
-    right.annotate(
-        "what the server can open", (until, outage.rate), (0, 4), textcoords="offset points", ha="right"
+    knocks = {name: np.histogram(storm.attempts, list(seconds))[0] for name, storm in ways.items()}
+    right.vlines(seconds[:-1], 0, knocks["exponential"], color=style["exponential"]["color"], linewidth=4)
+    right.plot([], [], color=style["exponential"]["color"], linewidth=4, label="exponential")
+    right.plot(
+        seconds[:-1], knocks["full jitter"], label="full jitter", **style["full jitter"] | {"linewidth": 2.5}
     )
+    right.axhline(outage.rate, color="black", linewidth=1)
+    right.annotate("what the server opens", (until, outage.rate), (0, 4), textcoords="offset points", ha="right")
     for panel in (left, right):
         panel.axvspan(0, outage.down, color="black", alpha=0.08)
         panel.set(xlabel="seconds after the cut")
     left.set(ylabel="clients that are back")
     right.set(ylabel="attempts in a second")
-    logarithmic(right, y=(1, 10, 100, 1000, 10000))
     left.legend(loc="center right", fontsize=9)
+    right.legend(fontsize=9)
     show(
         figure,
         alt="Left: clients that are back, against time, with the outage shaded. With no pause or a fixed one "
         "the curve stays flat below a third. Doubled pauses climb in steps, the last one after a minute. Full "
         "jitter climbs steadily and is done after some twenty seconds. Right: attempts in a second. Doubled "
-        "pauses make spikes of a thousand; full jitter soon stays near what the server can open.",
+        "pauses make single spikes of up to a thousand; full jitter falls soon to what the server can open.",
         caption="A thousand clients, simulated. Grey: the server is away.",
         values=Values(
-            (
-                "pauses",
-                "attempts",
-                "busiest second after the restart",
-                "back after 20 s",
-                "back in the end",
-                "last, s",
-            ),
+            ("pauses", "attempts", "busiest second after the restart", "back after 20 s", "in the end", "last, s"),
             [
                 (name, len(s.attempts), s.busiest(outage.down), s.back_by(20), len(s.back), float(s.back.max()))
                 for name, s in ways.items()
@@ -124,27 +118,39 @@ def storms(outage: Outage, ways: Mapping[str, Storm], guess: Prediction) -> None
     )
 
 
-def simulated_and_real(outage: Outage, pairs: Mapping[str, tuple[Storm, Storm]]) -> None:
-    """Show how real clients came back beside the simulation; each pair is (simulated, real)."""
-    figure, axis = axes()
+def simulated_and_real(
+    outage: Outage, simulated: Mapping[str, Sequence[Storm]], real: Mapping[str, Storm]
+) -> None:
+    """Show how real clients came back, on the band that several simulations fill."""
+    figure, axis = axes(height=4.2)
     moments = np.linspace(0, outage.watched, 200)
-    for (name, (simulated, real)), look in zip(pairs.items(), looks(), strict=False):
+    for (name, storms), look in zip(simulated.items(), looks(), strict=False):
         bare = look | {"marker": ""}
-        axis.plot(moments, [simulated.back_by(t) for t in moments], **bare | {"linewidth": 6, "alpha": 0.25})
-        axis.plot(moments, [real.back_by(t) for t in moments], label=name, **bare)
+        counts = np.array([[storm.back_by(t) for t in moments] for storm in storms])
+        # A band of simulations that all agree would be invisible.
+        low, high = counts.min(axis=0) - 0.6, counts.max(axis=0) + 0.6
+        axis.fill_between(moments, low, high, color=look["color"], alpha=0.25, linewidth=0)
+        axis.plot(moments, [real[name].back_by(t) for t in moments], label=name, **bare)
     axis.axvspan(0, outage.down, color="black", alpha=0.08)
     axis.set(xlabel="seconds after the cut", ylabel="clients that are back")
-    axis.legend(title="thin: real; wide: simulated")
+    axis.legend(title="line: real; band: simulated", loc="upper left")
     marks = [outage.watched * share for share in (0.25, 0.5, 0.75, 1)]
     show(
         figure,
-        alt="Clients that are back against time, for three kinds of pause: a thin line for real clients on a wide "
-        "one for the simulation, and each keeps close to it. A fixed pause stays flat below a third, doubled "
-        "pauses climb in a few steps, and full jitter has nearly everybody back.",
+        alt="Clients that are back against time, for three kinds of pause: a line for real clients, on a band for "
+        "what simulations say. The lines keep close to their bands. A fixed pause stays flat below a third, "
+        "doubled pauses climb in a few steps, and full jitter has nearly everybody back.",
         caption="A few dozen real clients of a real server, everything ten times as fast.",
         values=Values(
-            ("pauses", *(f"simulated, back after {t:.1f} s" for t in marks), *(f"real, {t:.1f} s" for t in marks)),
-            [(name, *(storm.back_by(t) for storm in pair for t in marks)) for name, pair in pairs.items()],
+            ("pauses", *(f"{kind}, back after {t:.2f} s" for kind in ("simulated", "real") for t in marks)),
+            [
+                (
+                    name,
+                    *(float(np.median([storm.back_by(t) for storm in storms])) for t in marks),
+                    *(real[name].back_by(t) for t in marks),
+                )
+                for name, storms in simulated.items()
+            ],
         ),
     )
 
@@ -200,10 +206,7 @@ def slow_reader(trials: Mapping[str, Trial]) -> None:
         "Broadcast grows until the reader goes on; bounded queues stop at their bound, and conflation lowest.",
         caption="One of five clients does not read in the grey second.",
         values=Values(
-            ("policy", "worst delay, ms", "most waiting, kB", "the slow one missed", "its close code"),
-            [
-                (name, 1000 * t.worst, float(t.waiting.max()) / 1000, t.missed, t.code or "none")
-                for name, t in trials.items()
-            ],
+            ("policy", "worst delay, ms", "waiting, kB", "the slow one missed", "its close code"),
+            [(name, 1000 * t.worst, t.held / 1000, t.missed, t.code or "none") for name, t in trials.items()],
         ),
     )

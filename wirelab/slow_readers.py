@@ -74,10 +74,14 @@ class Member:
         self._news.set()
 
     def drop(self, code: int) -> None:
-        """Close the connection with a code, in the background."""
-        if self._closing is None:
-            self.queue.clear()
-            self._closing = asyncio.create_task(self.websocket.close(code))
+        """Forget the queue, and close the connection with a code, in the background; it gets no more updates."""
+        self.queue.clear()
+        self._closing = asyncio.create_task(self.websocket.close(code))
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was dropped."""
+        return self._closing is not None
 
     @property
     def waiting(self) -> int:
@@ -121,6 +125,12 @@ class Trial:
         """Seconds by which an update was late for the unluckiest of the healthy clients."""
         return float(np.nanmax(self.delay))
 
+    @property
+    def held(self) -> float:
+        """Bytes that the server held for its members in the last half of the reader's pause, median."""
+        late = (self.moments > (STOPS + READS_ON) / 2) & (self.moments < READS_ON)
+        return float(np.median(self.waiting[late]))
+
 
 async def trials(policies: Mapping[str, Policy]) -> dict[str, Trial]:
     """Try every policy, all at the same time, each on a server of its own."""
@@ -152,7 +162,7 @@ async def _trial(policy: Policy) -> Trial:
             await asyncio.sleep(max(0.0, start + seq * EVERY - clock()))
             symbol = SYMBOLS[seq % len(SYMBOLS)]
             text = json.dumps({"symbol": symbol, "seq": seq, "more": "." * PADDING})
-            await policy(list(members), Update(seq, symbol, text))
+            await policy([member for member in members if not member.leaving], Update(seq, symbol, text))
 
     async def look(start: float) -> tuple[Floats, Floats]:
         seen = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -98,7 +98,7 @@ async def come_back(outage: Outage, delay: Delay) -> Storm:
     gate = _Gate(outage.rate)
     attempts: list[float] = []
     back: list[float] = []
-    all_in = asyncio.Barrier(outage.clients + 1)
+    all_in, all_back = asyncio.Barrier(outage.clients + 1), asyncio.Event()
 
     async def client(port: int) -> None:
         uri = f"ws://127.0.0.1:{port}"
@@ -112,6 +112,8 @@ async def come_back(outage: Outage, delay: Delay) -> Storm:
             try:
                 async with _connecting(uri, outage.patience) as websocket:
                     back.append(clock() - cut)
+                    if len(back) == outage.clients:
+                        all_back.set()
                     await websocket.wait_closed()
                     return
             except (OSError, TimeoutError, WebSocketException):
@@ -129,11 +131,13 @@ async def come_back(outage: Outage, delay: Delay) -> Storm:
         server.close(code=CloseCode.SERVICE_RESTART)
         await server.wait_closed()
         await asyncio.sleep(cut + outage.down - clock())
-        # No handshake may outlive the watch: the server waits for them all when it closes.
         await stack.enter_async_context(
             serve(_stay, "127.0.0.1", port, process_request=gate.let_in, ping_interval=None, compression=None)
         )
-        await asyncio.wait(crowd, timeout=cut + outage.watched - clock())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(cut + outage.watched - clock()):
+                await all_back.wait()
+        # The server, when it closes, waits for every handshake that still stands in line.
         gate.close()
         await _end(crowd)
     return _storm(outage, attempts, back)
@@ -154,11 +158,9 @@ class _Gate:
     async def let_in(self, _connection: ServerConnection, _request: Request) -> None:
         now = asyncio.get_running_loop().time()
         self._free = max(self._free, now) + self._each
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._free - now):
                 await self._closed.wait()
-        except TimeoutError:
-            pass
 
     def close(self) -> None:
         self._closed.set()
