@@ -142,9 +142,9 @@ async def _cut_often(stage: Stage, seen: Absences) -> None:
             elif how == "reset":
                 ends.append(await call.fault("reset"))
             else:
-                await call.connected(number, ARRIVAL)
+                await call.welcomed(number, ARRIVAL)
                 ends.append(await call.fault("restart"))
-        if not await call.connected(len(OFTEN) + 1, RETURN):
+        if not await call.welcomed(len(OFTEN) + 1, RETURN):
             seen.stuck = seen.stuck or (call, OFTEN[-1])
             return
         begun = time.perf_counter()
@@ -250,8 +250,8 @@ class Resumed:
 
     async def settle(self) -> None:
         """Wait until the caller has got as much as it should, and a little longer for more."""
-        for symbol, expected in self.expected.items():
-            await self.call.until(lambda: len(self.call.of(symbol)) >= len(expected), ARRIVAL)  # noqa: B023
+        due = sum(map(len, self.expected.values()))
+        await self.call.until(lambda: len(self.call.yielded) >= due, ARRIVAL)
         await asyncio.sleep(STRAY)
         self.complete = True
 

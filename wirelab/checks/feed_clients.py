@@ -34,6 +34,8 @@ ANSWER_DEADLINE, IMPATIENT_DEADLINE = 8.0, 1.0
 MESSAGE_LIMIT, FLOOD = 2**20, 5000
 # Bytes that one look at the socket takes.
 CHUNK = 65_536
+# Bytes: what the system is asked to keep of what was not read, and of one segment, for a client with little room.
+SMALL_BUFFER, SMALL_SEGMENT = 4096, 536
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Client:
         pings: when pings arrived, in `perf_counter` seconds like all times here.
         ending: how it ended, once it has and unless it was this client that left.
         raised: what the server's code raised, as far as known, if that broke the connection.
+        little_room: whether little of what it has not read is kept by the system.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Client:
         self.pings: list[float] = []
         self.ending: Ending | None = None
         self.raised = ""
+        self.little_room = False
         self._protocol, self._reader, self._writer = protocol, reader, writer
         self._said: list[str | bytes] = []
         self._parts: list[bytes] = []
@@ -222,6 +226,19 @@ class Client:
         return came or "no message"
 
 
+def _make_little_room(sock: socket.socket) -> bool:
+    """Let the system buffer little between a server and this socket; whether it does so on both sides.
+
+    How much a sender's system keeps grows with the size of a segment, which the receiver may set.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALL_SEGMENT)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
 def in_words(message: str | bytes | Object) -> str:
     """A message as a person may see it."""
     if isinstance(message, bytes):
@@ -239,19 +256,19 @@ class Feed:
         self.served = served
         self._clients: list[Client] = []
 
-    async def connect(self, receive_buffer: int | None = None) -> Client:
+    async def connect(self, little_room: bool = False) -> Client:
         """Open a connection.
 
         Args:
-            receive_buffer: bytes that the system keeps for this client, as small as it allows.
+            little_room: the system shall keep as little as it allows of what this client has not read.
 
         Raises:
             Failed: there is no handshake.
         """
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setblocking(False)
-        if receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if little_room:
+            little_room = _make_little_room(sock)
         address = urlsplit(self.served.ws)
         try:
             await asyncio.get_running_loop().sock_connect(sock, (address.hostname, address.port))
@@ -263,6 +280,7 @@ class Feed:
             ) from None
         protocol = ClientProtocol(parse_uri(self.served.ws), max_size=MESSAGE_LIMIT)
         client = Client(protocol, *await asyncio.open_connection(sock=sock))
+        client.little_room = little_room
         self._clients.append(client)
         if not await client.opens():
             raise Failed(
@@ -271,13 +289,13 @@ class Feed:
             )
         return client
 
-    async def greet(self, receive_buffer: int | None = None) -> Client:
+    async def greet(self, little_room: bool = False) -> Client:
         """Open a connection and say hello.
 
         Raises:
             CannotJudge: there is no welcome.
         """
-        client = await self.connect(receive_buffer)
+        client = await self.connect(little_room)
         answer = await client.ask(hello())
         if answer is None or answer.content.get("type") != "welcome":
             await self.explain(client)
@@ -289,13 +307,13 @@ class Feed:
             )
         return client
 
-    async def subscribe(self, *symbols: str, receive_buffer: int | None = None) -> Client:
+    async def subscribe(self, *symbols: str, little_room: bool = False) -> Client:
         """Open a connection, say hello and subscribe.
 
         Raises:
             CannotJudge: a subscription is not acknowledged.
         """
-        client = await self.greet(receive_buffer)
+        client = await self.greet(little_room)
         for symbol in symbols:
             answer = await client.ask(subscribe(symbol))
             if answer is None or answer.content.get("type") != "subscribed":
@@ -313,6 +331,11 @@ class Feed:
         if broken and (errors := await self.served.errors()):
             for client in broken:
                 client.raised = errors[-1]
+
+    async def raised(self) -> str:
+        """What the server's code raised last, as an aside; empty if it did not."""
+        errors = await self.served.errors()
+        return f" (your code raised {shown(errors[-1])})" if errors else ""
 
     async def leave(self) -> None:
         """End every connection that a check has made."""

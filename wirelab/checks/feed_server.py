@@ -53,8 +53,8 @@ class Visit:
         connection: the connection; None if the handshake was refused.
         received: what came over it.
         flaw: what was wrong with the first message that was wrong, in words.
+        welcome: whether its hello was answered.
         subscribed: the symbols that it asked for, with their ``after``.
-        gone: when it ended.
     """
 
     at: float
@@ -224,6 +224,10 @@ class Call:
         return await self.until(
             lambda: len(self.visits) >= number and len(self.visits[-1].subscribed) == len(self.symbols), seconds
         )
+
+    async def welcomed(self, number: int, seconds: float) -> bool:
+        """Wait until connection number 1, 2, … has said hello, and was answered."""
+        return await self.until(lambda: len(self.visits) >= number and self.visits[-1].welcome, seconds)
 
     async def visited(self, number: int, seconds: float) -> bool:
         """Wait until there were so many connections, refused ones too."""

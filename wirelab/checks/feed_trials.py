@@ -71,11 +71,13 @@ class Conversation:
         asked: every request, in order.
         stretches: who listened to what, and what came of it.
         strays: updates that came to a client that did not want their symbol, in words.
+        raised: what the server's code raised, as an aside.
     """
 
     asked: list[Asked] = field(default_factory=list)
     stretches: list[Listening] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    raised: str = ""
 
     @property
     def clients(self) -> list[Client]:
@@ -149,6 +151,7 @@ async def conversation(rooms: Rooms) -> Conversation:
     await leave(other, common)
     await part()
     await feed.explain(*seen.clients)
+    seen.raised = await feed.raised()
     return seen
 
 
@@ -227,29 +230,30 @@ async def talked_nonsense(rooms: Rooms) -> Nonsense:
 
 # slow
 
-# Bytes of one message; messages that come before and after a reader stops; how many of them at a time.
-SIZE, WARM, COUNT, AT_A_TIME = 65_536, 8, 256, 8
-# Bytes that the system is asked to keep for the reader that stops.
-SMALL_BUFFER = 4096
-# Seconds until a message has to be there; that the others may have to wait for one; until the one that stopped,
-# reading again, has seen its end.
-STEP_DEADLINE, LONGEST_WAIT, END_DEADLINE = 4.0, 0.7, 8.0
-# Bytes that the server may grow by: what waits for one client, twice, and what an interpreter keeps for itself.
-GROWTH = 2 * QUEUE * SIZE + 6 * 2**20
+# Bytes of one message, and how many of them are published at a time.
+SIZE, AT_A_TIME = 32_768, 8
+# Bytes that are published while two readers have stopped: far more than the queue of one and what the system keeps
+# for a connection, which is much where small segments are not to be had; and until the memory is judged.
+VOLUME, VOLUME_LARGE, VOLUME_MEMORY = 2_500_000, 10_000_000, 14_000_000
+# Seconds until a message has to be there; that the others may have to wait for one; in which the one that stopped
+# gets something when it reads again, an end at last.
+STEP_DEADLINE, LONGEST_WAIT, END_DEADLINE = 4.0, 0.7, 2.0
+# Bytes that the server may grow by: what waits for two clients, twice, and what an interpreter keeps for itself.
+GROWTH = 4 * QUEUE * SIZE + 4 * 2**20
 
 
 @dataclass
 class Stopped:
-    """What became of a feed while one of its readers had stopped.
+    """What became of a feed while two of its readers had stopped.
 
     Attributes:
-        published: how many messages were.
-        others: how it went for the others, in words; empty if it went well.
-        blocked: whether it did not go on for them.
-        growth: bytes by which the server grew; None where the system does not tell.
-        stopped: the reader that stopped, and went on in the end.
+        stopped: the reader that stopped, and went on in the end; the other one never did.
         publisher: the client that publishes.
         symbol: what all of it is about.
+        others: how it went for the others, in words; empty if it went well.
+        blocked: whether it did not go on for them.
+        published: how many messages were, since the two stopped.
+        growth: bytes by which the server grew; None where the system does not tell.
     """
 
     stopped: Client
@@ -261,9 +265,15 @@ class Stopped:
     growth: int | None = None
 
     @property
+    def told(self) -> str:
+        """What was published, in words."""
+        megabytes = self.published * SIZE / 1e6
+        return f"{self.published} updates ({megabytes:.1f} MB) while two of four readers had stopped reading"
+
+    @property
     def got(self) -> int:
         """How many updates the reader got that had stopped."""
-        return len(self.stopped.updates(self.symbol)) - WARM
+        return len(self.stopped.updates(self.symbol))
 
     @property
     def dropped(self) -> Ending | None:
@@ -272,8 +282,8 @@ class Stopped:
 
 
 async def stopped(rooms: Rooms) -> Stopped:
-    """Let one of three readers stop while messages go on; again if a busy machine may have spoiled it."""
-    for _ in range(ROUNDS + 1):
+    """Let two of four readers stop while messages go on; again if a busy machine may have spoiled it."""
+    for _ in range(ROUNDS):
         async with rooms.serve() as feed:
             seen = await _stop(feed)
         # Once more for what a busy machine may do: make all wait, or let a heartbeat come before a full queue.
@@ -284,55 +294,78 @@ async def stopped(rooms: Rooms) -> Stopped:
 
 async def _stop(feed: Feed) -> Stopped:
     symbol = new_symbol()
-    stops = await feed.subscribe(symbol, receive_buffer=SMALL_BUFFER)
     readers = [await feed.subscribe(symbol) for _ in range(2)]
     publisher = await feed.greet()
-    seen = Stopped(stops, publisher, symbol)
-    filling = secrets.token_hex(SIZE // 2)
-
-    async def publish_some(first: int, readers: list[Client]) -> float:
-        """Publish AT_A_TIME messages; seconds until the last reader has the last of them."""
-        begun = time.perf_counter()
-        acknowledged = len(publisher.answers)
-        for number in range(first, first + AT_A_TIME):
-            publisher.say(publish(symbol, f"{number} {filling}"))
-        until = first + AT_A_TIME
-        for reader in readers:
-            await reader.until(lambda: len(reader.updates(symbol)) >= until, STEP_DEADLINE)  # noqa: B023
-        await publisher.until(lambda: len(publisher.answers) >= acknowledged + AT_A_TIME, STEP_DEADLINE)
-        return time.perf_counter() - begun
-
-    await publish_some(0, [*readers, stops])
+    await _publish(publisher, symbol, readers)
     before = await feed.served.memory()
+    # What the system keeps for a connection grows with what it once took: these two have taken little.
+    stops, stays = [await feed.subscribe(symbol, little_room=True) for _ in range(2)]
+    seen = Stopped(stops, publisher, symbol)
     # Right after a ping, if there are any: before the next one is missed, its queue shall have been full.
     await stops.until(lambda: stops.pings, 1.2 * HEARTBEAT)
-    stops.stop_reading()
-    for first in range(WARM, WARM + COUNT, AT_A_TIME):
-        waited = await publish_some(first, readers)
-        seen.published = first + AT_A_TIME - WARM
-        late = [reader for reader in readers if len(reader.updates(symbol)) < first + AT_A_TIME]
-        if late or publisher.ending:
-            await feed.explain(publisher, *readers)
-            seen.others, seen.blocked = _why_late(late[0] if late else publisher, publisher), True
-            return seen
-        if waited > LONGEST_WAIT and not seen.others:
-            seen.others = f"the others waited {waited:.1f} s for the next ones"
-    after = await feed.served.memory()
-    if before is not None and after is not None:
-        seen.growth = after - before
-    stops.read_on()
-    await stops.until(lambda: len(stops.updates(symbol)) >= WARM + COUNT, END_DEADLINE)
-    await stops.until(lambda: False, IMPATIENT_DEADLINE if not stops.ending else 0)
+    for client in (stops, stays):
+        client.stop_reading()
+    if not await _go_on(feed, seen, readers, VOLUME if stops.little_room else VOLUME_LARGE):
+        return seen
+    if before is None:
+        await _read_on(stops)
+    else:
+        # At the same time: if a heartbeat ends the other one, what waits for it is gone too.
+        _, peak = await asyncio.gather(_read_on(stops), _go_on(feed, seen, readers, VOLUME_MEMORY))
+        seen.growth = peak - before
     await feed.explain(stops)
     return seen
 
 
-def _why_late(late: Client, publisher: Client) -> str:
+async def _go_on(feed: Feed, seen: Stopped, readers: list[Client], volume: int) -> int:
+    """Publish until so many bytes have been, unless it does not go on; return the server's greatest memory.
+
+    Without anything to see of the memory, that is 1; 0 if it did not go on.
+    """
+    peak = 1
+    while seen.published * SIZE < volume:
+        waited = await _publish(seen.publisher, seen.symbol, readers)
+        seen.published += AT_A_TIME
+        late = [reader for reader in readers if len(reader.updates(seen.symbol)) < AT_A_TIME + seen.published]
+        if late or seen.publisher.ending:
+            await feed.explain(seen.publisher, *readers)
+            seen.others = _why_late(late[0] if late else seen.publisher, seen.publisher, await feed.raised())
+            seen.blocked = True
+            return 0
+        if waited > LONGEST_WAIT and not seen.others:
+            seen.others = f"the others waited {waited:.1f} s for the next ones"
+        peak = max(peak, await feed.served.memory() or 0)
+    return peak
+
+
+async def _publish(publisher: Client, symbol: str, readers: list[Client]) -> float:
+    """Publish AT_A_TIME messages; return the seconds until the last reader has the last of them."""
+    begun = time.perf_counter()
+    acknowledged = len(publisher.answers) + AT_A_TIME
+    due = len(readers[0].updates(symbol)) + AT_A_TIME
+    for number in range(AT_A_TIME):
+        publisher.say(publish(symbol, f"{number} {'x' * SIZE}"))
+    for reader in readers:
+        await reader.until(lambda: len(reader.updates(symbol)) >= due, STEP_DEADLINE)  # noqa: B023
+    await publisher.until(lambda: len(publisher.answers) >= acknowledged, STEP_DEADLINE)
+    return time.perf_counter() - begun
+
+
+async def _read_on(client: Client) -> None:
+    """Take what waits, until the end or until nothing more comes."""
+    client.read_on()
+    taken = -1
+    while not client.ending and len(client.messages) > taken:
+        taken = len(client.messages)
+        await client.until(lambda: False, END_DEADLINE)
+
+
+def _why_late(late: Client, publisher: Client, raised: str) -> str:
     if late is publisher or publisher.ending:
         return f"the client that publishes got {publisher.end}"
     if late.ending:
         return f"another reader, who reads all the time, got {late.end}"
-    return f"the others got nothing more for {STEP_DEADLINE:g} s"
+    return f"the others got nothing more for {STEP_DEADLINE:g} s{raised}"
 
 
 @dataclass(frozen=True)
@@ -393,7 +426,7 @@ async def watched(rooms: Rooms) -> Watched:
     await at_once(*(client.until(lambda: False, NOTICE + BUSY) for client in frozen.values()))
     # It shall have been asked whether it lives at least twice, and have had the time to be dropped for nothing.
     await silent.until(lambda: len(silent.pings) > 1, 2 * HEARTBEAT + BUSY)
-    left = 3.2 * HEARTBEAT - (time.perf_counter() - begun)
+    left = 2.7 * HEARTBEAT - (time.perf_counter() - begun)
     await silent.until(lambda: False, left if silent.pings else 0)
     await feed.explain(silent, *frozen.values())
     return Watched(frozen, time.perf_counter() - begun, silent)
