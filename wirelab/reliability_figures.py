@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from .formats import Cost
 from .lesson import Prediction
@@ -43,14 +44,13 @@ def formats_compared(costs: Mapping[str, Cost], guess: Prediction) -> None:
     )
 
 
-def detection(noticed: Mapping[tuple[float, float, float], float], guess: Prediction) -> None:
-    """Show after how long a frozen host was noticed, beside the waits that add up to it.
+def waits_and_notice(axis: Axes, noticed: Mapping[tuple[float, float, float], float]) -> None:
+    """Draw after how long a frozen host was noticed, on bars of the waits that add up to it.
 
     Args:
+        axis: where to.
         noticed: seconds until the server knew, by ping interval, ping timeout and close timeout.
-        guess: for the first of them.
     """
-    figure, axis = axes(width=9, height=3.2)
     names = [" + ".join(f"{wait:g}" for wait in waits) for waits in noticed]
     filled = np.zeros(len(noticed))
     hatches = ("", "//", "..")
@@ -60,21 +60,9 @@ def detection(noticed: Mapping[tuple[float, float, float], float], guess: Predic
         axis.barh(names, waits, left=filled, height=0.5, label=part, **style)
         filled += waits
     axis.plot(list(noticed.values()), names, "kD", markersize=9, label="noticed")
-    mark_prediction(axis, guess, horizontal=False)
     axis.set(xlabel="seconds after the freeze")
     axis.grid(visible=False)
     axis.invert_yaxis()
-    figure.legend(loc="outside lower center", ncols=5, fontsize=10)
-    show(
-        figure,
-        alt="Four bars, each made of a ping interval, a ping timeout and a close timeout. The mark for the moment "
-        "at which the server noticed the freeze lies at the very end of each bar.",
-        caption="A frozen host is noticed when all three waits are over.",
-        values=Values(
-            ("interval, s", "timeout, s", "close timeout, s", "sum, s", "noticed after, s"),
-            [(*waits, float(sum(waits)), seconds) for waits, seconds in noticed.items()],
-        ),
-    )
 
 
 def storms(outage: Outage, ways: Mapping[str, Storm], guess: Prediction) -> None:
@@ -140,7 +128,7 @@ def simulated_and_real(
         alt="Clients that are back against time, for three kinds of pause: a line for real clients, on a band for "
         "what simulations say. The lines keep close to their bands. A fixed pause stays flat below a third, "
         "doubled pauses climb in a few steps, and full jitter has nearly everybody back.",
-        caption="A few dozen real clients of a real server, everything ten times as fast.",
+        caption="Forty real clients of a real server, everything five times as fast.",
         values=Values(
             ("pauses", *(f"{kind}, back after {t:.2f} s" for kind in ("simulated", "real") for t in marks)),
             [
