@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wirelab.checks.evidence import at_once
-from wirelab.checks.feed_protocol import GOOD_SPELL, MAX_DELAY, NOTICE, Object, gap
+from wirelab.checks.feed_protocol import FIRST_DELAY, GOOD_SPELL, MAX_DELAY, NOTICE, Object, gap
 from wirelab.checks.feed_server import BUSY, FAULTS, FIRST_DEADLINE, Call, Fault, Stage
 from wirelab.checks.feed_trials import ROUNDS, STRAY
 
@@ -65,9 +65,9 @@ async def cut_once(stage: Stage, fault: Fault) -> Cut:
 CALLS = 12
 # How each of them is cut off, one after the other, before it may stay; the last two have got as far as a welcome.
 OFTEN = ("refused", "refused", "reset", "reset", "restart", "restart")
-# Which of the delays are long ones, and how much longer than the first ones: with a bound that doubles each time,
-# some fifteen times.
-LONG, GROWN = slice(4, 6), 2.0
+# Which of the delays are long ones, how much longer than the first ones (with a bound that doubles each time, some
+# fifteen times), and how long at least, in seconds: a good-bye alone takes longer than a refusal.
+LONG, GROWN, LONG_ENOUGH = slice(4, 6), 2.0, 3 * FIRST_DELAY
 # How much shorter than the long ones the first delay after a good spell has to be.
 ANEW = 0.5
 # Standard deviation, as a share of the mean, that delays of the same rank have at least; 0.19 if half of each is
@@ -101,8 +101,8 @@ class Absences:
 
     @property
     def grows(self) -> bool:
-        """Whether the long delays are longer than the first ones."""
-        return self.long >= GROWN * statistics.fmean(self.by_rank[0])
+        """Whether the long delays are long, and longer than the first ones."""
+        return self.long >= max(GROWN * statistics.fmean(self.by_rank[0]), LONG_ENOUGH)
 
     @property
     def jitter(self) -> float:
