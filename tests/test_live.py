@@ -12,7 +12,7 @@ from fastapi import FastAPI, Response
 
 import wirelab.live
 from wirelab import Server, serve
-from wirelab.live import LOOPBACK_PAGE, Race, allow_loopback_pages, race
+from wirelab.live import LOOPBACK_PAGE, Page, Race, allow_loopback_pages, page, race
 
 STATIC = Path(wirelab.live.__file__).parent / "static"
 
@@ -95,6 +95,22 @@ def test_only_pages_from_this_machine_may_read(feed: Server, origin: str, allowe
     answer = requests.get(feed.http + "/latest", headers={"Origin": origin}, timeout=10)
     assert answer.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
     assert bool(LOOPBACK_PAGE.fullmatch(origin)) is allowed
+
+
+def test_a_page_says_where_it_is_and_the_same_words_in_every_run(feed: Server) -> None:
+    shown = page(feed, "/latest", title="The latest", height=300)
+    assert isinstance(shown, Page)
+    state = shown.get_state()
+    assert {name: state[name] for name in ("_base", "_path", "_title", "_height")} == {
+        "_base": feed.http,
+        "_path": "/latest",
+        "_title": "The latest",
+        "_height": 300,
+    }
+    assert repr(shown) == "The latest, live: run this cell in JupyterLab to see it."
+    feed.stop()
+    with pytest.raises(ValueError, match=r"start it again with serve"):
+        page(feed, title="The latest")
 
 
 def test_page_needs_nothing_from_elsewhere() -> None:

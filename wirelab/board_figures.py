@@ -1,50 +1,14 @@
-"""The figures of a shared board: changes that fall between, who is noticed to be gone, what a live page costs."""
+"""The figures of a shared board: when somebody is noticed to be gone, and what a live page costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from .board_trials import Kept
 from .lesson import Prediction
 from .plots import Values, axes, logarithmic, looks, mark_prediction, show
-
-
-def changes_that_fell_between(
-    missed: Mapping[str, Mapping[float, Sequence[int]]], rate: float, guess: Prediction
-) -> None:
-    """Show how many changes each order of fetching and listening missed, against the round trip.
-
-    Args:
-        missed: for each order, and each round trip in seconds, how many changes each run missed.
-        rate: changes a second.
-        guess: how many.
-    """
-    figure, axis = axes(height=4.2)
-    longest = max(max(by_distance) for by_distance in missed.values())
-    for (order, by_distance), look in zip(missed.items(), looks(), strict=False):
-        distances = [1000 * seconds for seconds, runs in by_distance.items() for _ in runs]
-        axis.plot(distances, np.concatenate(list(by_distance.values())), label=order, **look | {"linestyle": ""})
-    axis.plot([0, 1000 * longest], [0, 3 * rate * longest], "k:", alpha=0.6, label="three round trips of changes")
-    mark_prediction(axis, guess)
-    axis.set(xlabel="round trip, ms", ylabel="changes missed")
-    axis.legend()
-    show(
-        figure,
-        alt="Changes missed against the round trip. Who fetches first and listens then misses more the longer the "
-        "way, along a straight line of three round trips' worth of changes; on loopback next to none. Who listens "
-        "first misses none at any distance.",
-        caption=f"Three runs of each, at {rate:g} changes a second. None of the clients noticed anything.",
-        values=Values(
-            ("order", "round trip, ms", "missed in each run"),
-            [
-                (order, 1000 * seconds, ", ".join(map(str, runs)))
-                for order, by_distance in missed.items()
-                for seconds, runs in by_distance.items()
-            ],
-        ),
-    )
 
 
 def noticed_after(seconds: Mapping[str, Mapping[str, float]], guess: Prediction) -> None:
