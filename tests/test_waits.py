@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import httpx2
 import numpy as np
 import pytest
@@ -20,6 +22,14 @@ def test_everybody_due_in_a_freeze_waits_for_its_end() -> None:
     assert waited.max() > FREEZE / 2
     # Those due while it was frozen are counted one by one: none stood aside.
     assert np.count_nonzero(waited > FREEZE / 4) > 5
+
+
+def test_it_ends_where_every_answer_takes_longer_than_a_beat() -> None:
+    with serve("wirelab.apps.echo:app") as server:
+        slow = server.http + "/report?work=0.03"
+        due, waited = waits_while(slow, lambda: time.sleep(0.2), every=0.01)
+    assert due.max() < 1
+    assert waited[-1] > waited[0]
 
 
 def test_what_the_work_raised_is_raised() -> None:
