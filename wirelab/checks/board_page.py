@@ -217,7 +217,7 @@ class Visit:
         self._relay.reset()
         try:
             cut = "a reset of every connection, and no way to connect"
-            await self._shows(
+            cut_off = await self._shows(
                 lambda look: look.state and look.state != before,
                 cut,
                 f'to see in role="status" that the connection is lost, in place of "{shown(before)}"',
@@ -227,12 +227,11 @@ class Visit:
         finally:
             self._relay.accept()
         sent = f"{cut}, meanwhile POST /todos with the task {task}, and then a way to connect"
-        lost = (await self._window.look()).state
         await self._shows(lambda look: task in look.todos, sent, "to see it in #todos without a reload")
         await self._shows(
-            lambda look: look.state != lost,
+            lambda look: look.state != cut_off.state,
             sent,
-            f'another text in role="status" than "{shown(lost)}", now that the page is connected',
+            f'another text in role="status" than "{shown(cut_off.state or "")}", now that the page is connected',
         )
 
     async def _shows(self, condition: Callable[[Look], Any], sent: str, expected: str) -> Look:
@@ -251,9 +250,9 @@ class Visit:
                 break
             await asyncio.sleep(PAUSE)
         if "role=" in expected:
-            got = f'"{shown(look.state or "")}" there'
+            got = f'"{shown(look.state or "")}" in role="status"'
         elif look.found:
-            got = f'the text "{shown(_words(look.todos))}" there'
+            got = f'the text "{shown(_words(look.todos))}" in #todos'
         else:
             got = "no element #todos"
         raise Failed(f"Sent {sent}; got {got} for {SHOW_DEADLINE:g} seconds{look.complaint}; expected {expected}.")
