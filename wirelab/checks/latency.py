@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import secrets
-import statistics
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import sub
+from typing import NoReturn
 
 import numpy as np
 
@@ -112,17 +112,28 @@ async def warmed_up(stage: Stage) -> None:
             run.fail(f"at least {counted(run.n + 1, question)}: the first is a warm-up, not one of the durations")
 
 
-async def last_are_timed(stage: Stage) -> None:
-    """The durations are those of the last questions."""
-    for run in await stage.evidence(two_runs):
-        judge_durations(run, stage.stopwatch)
+async def right_durations(stage: Stage) -> None:
+    """The durations are those of the last questions, and reach to the end of each answer."""
+    runs = await stage.evidence(two_runs)
+    for run in runs:
+        need_durations(run, stage.stopwatch)
+        if fault := fault_of(run):
+            fail_durations(run, fault)
+    # The least of all: on a machine that is busy many are long, but not every one.
+    excess = min(min(map(sub, run.numbers, run.held[-run.n :])) for run in runs)
+    if excess > TOLERATED_EXCESS:
+        fail_durations(
+            runs[0],
+            f"yours are {1000 * excess:.0f} ms longer or more, so the clock runs while you do something else",
+        )
 
 
-def judge_durations(run: Run, words: Stopwatch) -> None:
-    """Hold what was returned against what the server saw.
+def need_durations(run: Run, words: Stopwatch) -> None:
+    """Make sure that there is a duration for each of the last questions, and that these came one by one.
 
     Raises:
-        Failed: the durations are not those of the last n questions.
+        Failed: there is none.
+        CannotJudge: the call did not return, or questions overlap.
     """
     run.need_result()
     if len(run.numbers) != run.n:
@@ -131,11 +142,14 @@ def judge_durations(run: Run, words: Stopwatch) -> None:
         run.fail(f"at least {counted(run.n, words.question)}, one for each duration")
     if run.overlaps:
         raise CannotJudge(f"this needs one {words.question} after another. {run.told}, several at the same time.")
-    if fault := fault_of(run):
-        raise Failed(
-            f"{run.told}, whose last {run.n} answers took {milliseconds(run.held[-run.n :])} ms; got {run.got}; "
-            f"expected each duration to be its answer's time, and little more: {fault}."
-        )
+
+
+def fail_durations(run: Run, fault: str) -> NoReturn:
+    """Raise `Failed`."""
+    raise Failed(
+        f"{run.told}, whose last {run.n} answers took {milliseconds(run.held[-run.n :])} ms; got {run.got}; "
+        f"expected each duration to be its answer's time, and little more: {fault}."
+    )
 
 
 def fault_of(run: Run) -> str:
@@ -146,9 +160,6 @@ def fault_of(run: Run) -> str:
     if all(abs(1000 * duration - round(1000 * duration)) < 1e-3 for duration in durations):
         return "yours are whole milliseconds, which perf_counter() never gives"
     if fits(durations, bounds[-n:]):
-        excess = statistics.median(map(sub, durations, run.held[-n:]))
-        if excess > TOLERATED_EXCESS:
-            return f"yours are {1000 * excess:.0f} ms longer, so the clock runs while you do something else"
         return ""
     if any(fits(durations, bounds[first : first + n]) for first in range(len(bounds) - n)):
         return "yours are those of earlier ones, the warm-up among them, and the last are left out"
@@ -203,7 +214,7 @@ def round_trips(
                 1.0,
                 f"The n durations are those of the last n {question}s, in seconds, one by one.",
                 why[2],
-                last_are_timed,
+                right_durations,
             ),
         ),
         needs=(stopwatch.function,),
@@ -281,12 +292,6 @@ async def in_turn(stage: Stage) -> None:
                 )
 
 
-async def whole_answers(stage: Stage) -> None:
-    """The durations reach to the end of each answer."""
-    for run in await stage.evidence(two_runs):
-        judge_durations(run, stage.stopwatch)
-
-
 async def opening_is_timed(stage: Stage) -> str | None:
     """A connection that opens slowly."""
     for run in await stage.evidence(two_runs):
@@ -336,7 +341,7 @@ CONNECT_EXERCISE = Exercise(
             0.5,
             "Each duration reaches to the end of the whole answer, one by one.",
             "The header is there early. Whoever waits for a page waits for its last byte.",
-            whole_answers,
+            right_durations,
         ),
         Check(
             "connect.opening",

@@ -36,7 +36,7 @@ HOLDS = 0.005, 0.040
 FIRST_DEADLINE, STEP_DEADLINE = 8.0, 4.0
 # Seconds that a duration may be off its bounds: other clocks than `perf_counter` run a little slower or faster.
 TICK = 0.0002
-# Seconds by which durations may be longer, at the median, than the answers took.
+# Seconds by which the least of all durations may be longer than its answer took.
 TOLERATED_EXCESS = 0.05
 # Questions in one call that the server takes, and bytes of the longest request or message.
 FLOOD, LONGEST = 2000, 65_536
