@@ -320,5 +320,6 @@ LABS = _Labs(
         "06_reliable_feed": "reliable_feed",
         "07_secure_feed": "secure_feed",
         "08_live_board": "live_board",
+        "09_many_workers": "many_workers",
     }
 )
