@@ -1,4 +1,4 @@
-"""The command line: ``wirelab doctor | serve | grade | build``.
+"""The command line: ``wirelab doctor | serve | grade | progress | build``.
 
 Each command imports what it needs when it runs: the doctor has to work where half of the packages do not.
 """
@@ -92,6 +92,30 @@ def grade(context: typer.Context) -> None:
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command()(grade_command)
     command(context.args, prog_name="wirelab grade")
+
+
+@app.command()
+def progress(
+    folder: Annotated[Path, typer.Argument(help="Where your labs are.")] = Path("labs"),
+) -> None:
+    """Say which labs pass and what is next. Exit status as of `grade`: 0 if every check of every lab passes."""
+    from rich.console import Console
+
+    from wirelab import standing
+    from wirelab.grading import CrewError
+
+    try:
+        with Console(stderr=True).status("Grading what has changed"):
+            labs = standing.standings(folder)
+    except (FileNotFoundError, CrewError) as exc:
+        typer.echo(f"wirelab progress: {exc}.", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    Console().print(standing.as_table(labs))
+    for line in standing.next_step(labs):
+        typer.echo(line)
+    raise typer.Exit(0 if all(lab.passed for lab in labs) else 1)
 
 
 @app.command()
