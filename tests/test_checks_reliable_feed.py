@@ -198,7 +198,7 @@ def test_delays_are_judged_by_their_ratios() -> None:
     parts = [0.1 + 0.8 * number / 11 for number in range(12)]
     full = Absences([[part * bound for bound in bounds] for part in parts], anew=[0.05 * part for part in parts])
     half = Absences([[(0.5 + part / 2) * bound for bound in bounds] for part in parts], anew=[0.05] * 12)
-    fixed = Absences([bounds] * 12, anew=[0.9] * 12)
+    fixed = Absences([bounds] * 12, anew=[1.6] * 12)
     constant = Absences([[0.3 * part for _ in bounds] for part in parts], anew=[0.3] * 12)
     assert [seen.grows for seen in (full, half, fixed, constant)] == [True, True, True, False]
     assert [seen.jitter > 0.1 for seen in (full, half, fixed, constant)] == [True, True, False, True]

@@ -65,11 +65,12 @@ async def cut_once(stage: Stage, fault: Fault) -> Cut:
 CALLS = 12
 # How each of them is cut off, one after the other, before it may stay; the last two have got as far as a welcome.
 OFTEN = ("refused", "refused", "reset", "reset", "restart", "restart")
-# Which of the delays are long ones, how much longer than the first ones (with a bound that doubles each time, some
-# fifteen times), and how long at least, in seconds: a good-bye alone takes longer than a refusal.
-LONG, GROWN, LONG_ENOUGH = slice(4, 6), 2.0, 3 * FIRST_DELAY
-# How much shorter than the long ones the first delay after a good spell has to be.
-ANEW = 0.5
+# Which of the delays are long ones, and by how many seconds their mean is above that of the first ones, and of
+# those after a good spell: they should be by 0.4 and more. It is a difference, because connecting takes its time
+# each time, and on a busy machine much of it.
+LONG, LONGER = slice(4, 6), 4 * FIRST_DELAY
+# Seconds over which the calls begin: a dozen that connect at once get in each other's way.
+SPREAD = 0.5
 # Standard deviation, as a share of the mean, that delays of the same rank have at least; 0.19 if half of each is
 # drawn at random, 0.58 if all of it is.
 JITTER = 0.1
@@ -101,8 +102,8 @@ class Absences:
 
     @property
     def grows(self) -> bool:
-        """Whether the long delays are long, and longer than the first ones."""
-        return self.long >= max(GROWN * statistics.fmean(self.by_rank[0]), LONG_ENOUGH)
+        """Whether the long delays are longer than the first ones."""
+        return self.long - statistics.median(self.by_rank[0]) >= LONGER
 
     @property
     def jitter(self) -> float:
@@ -112,7 +113,7 @@ class Absences:
     @property
     def starts_over(self) -> bool:
         """Whether the delays after a good spell are short again."""
-        return statistics.fmean(self.anew) <= ANEW * self.long
+        return self.long - statistics.fmean(self.anew) >= LONGER
 
     @property
     def told(self) -> str:
@@ -124,13 +125,14 @@ async def absences(stage: Stage) -> Absences:
     """Cut off several calls again and again; once more if the delays are not as they should be."""
     for _ in range(ROUNDS):
         seen = Absences()
-        await at_once(*(_cut_often(stage, seen) for _ in range(CALLS)))
+        await at_once(*(_cut_often(stage, seen, SPREAD * number / CALLS) for number in range(CALLS)))
         if seen.stuck or (seen.grows and seen.starts_over):
             break
     return seen
 
 
-async def _cut_often(stage: Stage, seen: Absences) -> None:
+async def _cut_often(stage: Stage, seen: Absences, later: float) -> None:
+    await asyncio.sleep(later)
     async with stage.call(symbols=1, refuses=OFTEN.count("refused")) as call:
         ends: list[float] = []
         for number, how in enumerate(OFTEN, 1):
@@ -148,9 +150,9 @@ async def _cut_often(stage: Stage, seen: Absences) -> None:
             seen.stuck = seen.stuck or (call, OFTEN[-1])
             return
         begun = time.perf_counter()
-        while (left := begun + 1.3 * GOOD_SPELL - time.perf_counter()) > 0:
-            await call.make(*call.symbols)
-            await asyncio.sleep(min(left, GOOD_SPELL / 4))
+        # A good spell brings something; all of it has arrived before the end, so nothing is missed.
+        await arrives(call, list(call.visits[-1].subscribed))
+        await asyncio.sleep(begun + 1.3 * GOOD_SPELL - time.perf_counter())
         end = await call.fault("reset")
         if not await call.visited(len(OFTEN) + 2, RETURN):
             seen.stuck = seen.stuck or (call, "reset")

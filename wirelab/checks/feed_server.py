@@ -28,7 +28,7 @@ from wirelab.checks.feed_protocol import Object
 from wirelab.checks.price_clients import named, new_symbol
 
 # Seconds until the client's first move, and what it may be late later because the machine is busy.
-FIRST_DEADLINE, BUSY = 8.0, 2.0
+FIRST_DEADLINE, BUSY = 8.0, 4.0
 # Seconds until a generator that was told to stop has done so.
 STOP_DEADLINE = 1.0
 # Connections and messages of one client after which it gets no more; updates of which a caller takes notice.
