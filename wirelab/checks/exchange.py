@@ -14,9 +14,11 @@ from io import BytesIO
 from typing import Any, NoReturn, Self
 from urllib.parse import urljoin, urlsplit
 
-import httpx2
+import h11
 
 from wirelab.checks import Failed, Served
+from wirelab.checks.http_client import Client, TooLong
+from wirelab.checks.transcript import current
 
 # Seconds for one answer, on a machine that may be busy; and once a server was found hanging.
 ANSWER_DEADLINE = 8.0
@@ -154,7 +156,7 @@ class Api:
     ``sent`` in a message is what this client sent; a 429 is waited out, except by `ask`.
     """
 
-    def __init__(self, served: Served, client: httpx2.AsyncClient) -> None:
+    def __init__(self, served: Served, client: Client) -> None:
         """Use `open`."""
         self._served = served
         self._client = client
@@ -166,15 +168,10 @@ class Api:
     @asynccontextmanager
     async def open(cls, served: Served) -> AsyncIterator[Self]:
         """A client for one exercise."""
-        # verify=False: no certificates are loaded for plain HTTP, which takes a tenth of a second.
-        async with httpx2.AsyncClient(
-            base_url=served.http,
-            headers={"accept-encoding": "identity"},
-            trust_env=False,
-            verify=False,
-            timeout=None,
-            follow_redirects=False,
-        ) as client:
+        address = urlsplit(served.http)
+        assert address.hostname
+        assert address.port
+        async with Client(address.hostname, address.port, ANSWER_LIMIT) as client:
             yield cls(served, client)
 
     @property
@@ -232,19 +229,12 @@ class Api:
             # A body behind a 204 would garble the next answer on the same connection, and cost another exercise.
             headers["connection"] = "close"
         async with self._patience(sent):
-            request = self._client.build_request(method, path, content=content, headers=headers)
-            answer = await self._client.send(request, stream=True)
             try:
-                body = b""
-                async for part in answer.aiter_raw():
-                    body += part
-                    if len(body) > ANSWER_LIMIT:
-                        raise Failed(
-                            f"Sent {sent}; got more than {ANSWER_LIMIT:,} bytes; expected a short answer."
-                        )
-            finally:
-                await answer.aclose()
-        return Exchange(sent, answer.status_code, dict(answer.headers), body)
+                answer = await self._client.ask(method, path, headers, content)
+            except TooLong:
+                text = f"Sent {sent}; got more than {ANSWER_LIMIT:,} bytes; expected a short answer."
+                raise Failed(text) from None
+        return Exchange(sent, *answer)
 
     @asynccontextmanager
     async def _patience(self, sent: str, times: float = 1.0) -> AsyncIterator[None]:
@@ -261,16 +251,16 @@ class Api:
                 f"Sent {sent}; got no answer within {waited:g} seconds; expected one at once. The handler hangs: "
                 "does it wait for something that never comes, or loop for ever?"
             ) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
+        except (h11.ProtocolError, OSError) as fault:
             raise Failed(f"Sent {sent}; got {await self._why_broken(fault)}; expected an answer.") from None
 
     async def _why_broken(self, fault: Exception) -> str:
         errors = await self._new_errors()
         if errors:
             return f"no whole answer: your code raised {errors[-1]}"
-        if isinstance(fault, httpx2.ConnectError | ConnectionRefusedError):
+        if isinstance(fault, ConnectionRefusedError):
             return "no connection: the server's process has ended (does your code end it?)"
-        if isinstance(fault, httpx2.RemoteProtocolError):
+        if isinstance(fault, h11.RemoteProtocolError):
             return f"no whole answer: {shown(str(fault))}"
         return "no answer: the connection broke, as it does when the server's process ends"
 
@@ -321,6 +311,9 @@ class Api:
                 received = await _to_the_end(reader)
                 writer.close()
             answer, rest = _parsed(received, sent), received.partition(b"\r\n\r\n")[2]
+            if transcript := current():
+                transcript.request(method, path, headers, None)
+                transcript.answer(answer.status, answer.headers, rest)
             if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
                 break
             await asyncio.sleep(_retry_after(answer))
@@ -364,6 +357,9 @@ class Api:
         answers = []
         for raw, content in zip(received, contents, strict=True):
             answer = _parsed(raw, f"{method} {path} {shown(content)} beside {len(bodies) - 1} others")
+            if transcript := current():
+                transcript.request(method, path, headers, content)
+                transcript.answer(answer.status, answer.headers, answer.body)
             if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
                 again = {**headers, "content-type": content_type}
                 answer = await self.send(method, path, raw=content, headers=again)
