@@ -200,8 +200,8 @@ LISTENS = """<!doctype html><p role="status">?</p><ul id="todos"></ul>
 
 @needs_browser
 def test_page_that_loops_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wirelab.checks.board_browser.SHOW_DEADLINE", 2.0)
-    monkeypatch.setattr("wirelab.checks.board_page.SHOW_DEADLINE", 2.0)
+    monkeypatch.setattr("wirelab.checks.board_browser.SHOW_DEADLINE", 4.0)
+    monkeypatch.setattr("wirelab.checks.board_page.SHOW_DEADLINE", 4.0)
     app = board_with_page(LISTENS + "<script>setTimeout(() => { while (true); }, 200)</script>")
     begun = time.monotonic()
     found = wrong_ones(judge_some({"app": app}, "page"))
