@@ -119,7 +119,9 @@ class Target(Protocol):
 
         Args:
             name: the deliverable; how it is served follows from its kind in ``Lab.deliverables``.
-            args: for an ``asgi_factory``, what the function is called with.
+            args: for an ``asgi_factory``, what the function is called with. An async function among them is
+                called first, with a listening socket in the network of this process, and stands for what it
+                returns: the address of something that a check serves there.
             own_interpreter: also start the interpreter afresh, with another seed for ``hash()``.
             options: go to ``websockets.asyncio.server.serve`` (``ping_interval=1``) or to ``uvicorn.Config``.
         """

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from wirelab._background import listening_socket
 from wirelab.checks import Lab, NotStarted, RemoteError
-from wirelab.checks.remote import Calls, EnteredValue, RemoteGenerator, answer_calls, serving
+from wirelab.checks.remote import Calls, EnteredValue, RemoteGenerator, answer_calls, serving, settled
 
 CAN_FORK = hasattr(os, "fork")
 # Seconds until a deliverable that neither starts nor fails is given up.
@@ -68,8 +68,9 @@ class LocalTarget:
         functions = serving(self._objects[name], self._lab.deliverables[name], listener)
         async with _child(functions, listener) as (calls, child):
             try:
+                given = await settled(args, lambda: listening_socket(0))
                 async with asyncio.timeout(START_DEADLINE):
-                    await calls.call("start", args, options)
+                    await calls.call("start", given, options)
             except (RemoteError, NotStarted) as error:
                 raise NotStarted(f"{name} did not start: {error}.") from None
             except TimeoutError:

@@ -191,6 +191,11 @@ def _raised(error: BaseException) -> dict[str, Any]:
 # In the process of the checks.
 
 
+async def settled(args: tuple[Any, ...], listen: Callable[[], socket.socket]) -> list[Any]:
+    """The arguments of ``Target.serve``: each function among them gets a listening socket and gives the value."""
+    return [await arg(listen()) if callable(arg) else arg for arg in args]
+
+
 class Calls:
     """The learner's functions, to be called from here; implements the calling half of ``Target``.
 

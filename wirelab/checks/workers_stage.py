@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,7 +21,7 @@ from wirelab.checks import Failed, NotAttempted, Served, Target
 from wirelab.checks import workers_broker as brokers
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, as_json, shown
-from wirelab.checks.price_clients import MESSAGE_LIMIT, OPEN_DEADLINE, Client, named
+from wirelab.checks.price_clients import FLOOD, MESSAGE_LIMIT, OPEN_DEADLINE, Client, named
 from wirelab.checks.workers_broker import Broker
 from wirelab.link import Relay
 
@@ -29,8 +30,9 @@ DELAYS = (0.001, 0.004, 0.008)
 WORKERS = len(DELAYS)
 # Seconds until messages have come on a machine that may be busy, and in which one that should not come shows up.
 MESSAGE_DEADLINE, SURPLUS = 5.0, 0.25
-# Seconds until a worker has found its broker again; learners wait half a second at most between two tries.
-BACK_DEADLINE = 7.0
+# Seconds until a worker has found its broker again, where learners wait half a second at most between two tries;
+# and once one was found lacking.
+BACK_DEADLINE, IMPATIENT_DEADLINE = 6.0, 1.5
 # Seconds between two tries to post.
 PAUSE = 0.05
 
@@ -74,8 +76,9 @@ class Member:
         after: what it said it has.
     """
 
-    def __init__(self, client: Client, worker: int, room: str, after: int | None) -> None:
+    def __init__(self, chat: Chat, client: Client, worker: int, room: str, after: int | None) -> None:
         """Use `Chat.join`."""
+        self._chat = chat
         self.client = client
         self.worker = worker
         self.after = after
@@ -117,13 +120,25 @@ class Member:
     def got(self) -> str:
         """How much came, in words."""
         count = len(self.client.messages)
-        came = "no message" if not count else "1 message" if count == 1 else f"{count} messages"
+        if count >= FLOOD:
+            return f"{count} messages, too many to go on listening"
+        came = {0: "no message", 1: "1 message"}.get(count, f"{count} messages")
         return came + (f", and then {self.client.end}" if self.client.end else "")
 
     async def has(self, texts: Sequence[str], seconds: float = MESSAGE_DEADLINE) -> bool:
         """Wait until all of these have come; whether they have."""
-        wanted = set(texts)
-        return await self.client.until(lambda: wanted <= set(self.texts), seconds)
+        return await self.client.until(lambda: self.has_all(texts), seconds)
+
+    def has_all(self, texts: Sequence[str]) -> bool:
+        """Whether all of these have come."""
+        return set(texts) <= set(self.texts)
+
+    async def has_at_last(self, texts: Sequence[str]) -> bool:
+        """Wait until all of these have come to a worker that was without its broker; whether they have."""
+        found = await self.has(texts, self._chat.patience)
+        if not found:
+            self._chat.patience = IMPATIENT_DEADLINE
+        return found
 
 
 @dataclass
@@ -146,6 +161,7 @@ class Chat(Subject):
     Attributes:
         broker: the broker.
         workers: the workers.
+        patience: seconds until a worker has found its broker again.
     """
 
     def __init__(self, broker: Broker, workers: list[Worker]) -> None:
@@ -153,6 +169,7 @@ class Chat(Subject):
         super().__init__()
         self.broker = broker
         self.workers = workers
+        self.patience = BACK_DEADLINE
         self._members: list[Member] = []
 
     @classmethod
@@ -160,13 +177,18 @@ class Chat(Subject):
     async def open(cls, target: Target, broker: Broker) -> AsyncIterator[Chat]:
         """Start the workers."""
         async with AsyncExitStack() as stack:
-            workers = []
-            for delay in DELAYS:
-                listener = await target.listen()
-                url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
-                relay = await stack.enter_async_context(Relay(listener, broker.port, delay=delay))
-                served = await stack.enter_async_context(target.serve("create_app", url))
-                workers.append(Worker(served, await stack.enter_async_context(Api.open(served)), relay))
+            workers: list[Worker] = []
+            relays: list[Relay] = []
+
+            async def url_of_broker(listener: socket.socket) -> str:
+                relay = Relay(listener, broker.port, delay=DELAYS[len(relays)])
+                relays.append(await stack.enter_async_context(relay))
+                return f"redis://127.0.0.1:{listener.getsockname()[1]}"
+
+            for number in range(WORKERS):
+                served = await stack.enter_async_context(target.serve("create_app", url_of_broker))
+                api = await stack.enter_async_context(Api.open(served))
+                workers.append(Worker(served, api, relays[number]))
             chat = cls(broker, workers)
             stack.push_async_callback(chat._leave)
             yield chat
@@ -206,7 +228,7 @@ class Chat(Subject):
                 f"none "
                 f"back: {why}; expected an open connection."
             ) from None
-        member = Member(Client(connection, begun), worker, room, after)
+        member = Member(self, Client(connection, begun), worker, room, after)
         self._members.append(member)
         return member
 
@@ -240,7 +262,7 @@ class Chat(Subject):
 
     async def post_at_last(self, worker: int, room: str, text: str) -> Exchange:
         """Post a text, again and again until it is taken or the time is over."""
-        end = time.monotonic() + BACK_DEADLINE
+        end = time.monotonic() + self.patience
         while True:
             answer = await self.post(worker, room, text)
             if answer.ok or time.monotonic() > end:
@@ -308,11 +330,12 @@ def on_both(judge: Callable[[Chat], Any]) -> Callable[[Trial], Any]:
     """A check that judges with each broker behind the workers."""
 
     async def judged(trial: Trial) -> str:
-        for chat in trial.chats:
-            try:
-                await judge(chat)
-            except Failed as fault:
-                raise Failed(f"{str(fault).removesuffix('.')}{chat.behind}.") from None
+        found = await asyncio.gather(*map(judge, trial.chats), return_exceptions=True)
+        for chat, fault in zip(trial.chats, found, strict=True):
+            if isinstance(fault, Failed):
+                raise Failed(f"{str(fault).removesuffix('.')}{chat.behind}.")
+            if isinstance(fault, BaseException):
+                raise fault
         return trial.note
 
     return judged

@@ -7,11 +7,12 @@ import contextlib
 import itertools
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from .._background import listening_socket
 from ..checks import Lab, NotStarted, RemoteError
-from ..checks.remote import Calls, EnteredValue, RemoteGenerator
+from ..checks.remote import Calls, EnteredValue, RemoteGenerator, settled
 from .crew import Crew, CrewError, Process
 from .submission import Submission
 
@@ -230,7 +231,8 @@ class SandboxTarget:
             async with self._session.copy(name, listener, fresh=own_interpreter, kind=kind) as running:
                 # From here on only the learner's process holds it: nobody is let in when that is gone.
                 listener.close()
-                await _start_server(name, running[0], args, options)
+                given = await settled(args, partial(_listener_of, running[1]))
+                await _start_server(name, running[0], given, options)
                 yield SandboxServer(port, *running)
 
     async def call(self, name: str, *args: Any) -> Any:
@@ -251,10 +253,7 @@ class SandboxTarget:
         """A listening socket on a free port of the loopback that the deliverables see."""
         await self._started("")
         assert self._learner
-        try:
-            return self._learner.process.listen()
-        except (OSError, EOFError) as exc:
-            raise NotStarted("its process is gone.") from exc
+        return _listener_of(self._learner)
 
     async def _started(self, name: str) -> Calls:
         if self._calls is None:
@@ -265,7 +264,15 @@ class SandboxTarget:
         return self._calls
 
 
-async def _start_server(name: str, calls: Calls, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+def _listener_of(learner: Learner) -> socket.socket:
+    """A listening socket in a learner's network."""
+    try:
+        return learner.process.listen()
+    except (OSError, EOFError) as exc:
+        raise NotStarted("its process is gone.") from exc
+
+
+async def _start_server(name: str, calls: Calls, args: list[Any], options: dict[str, Any]) -> None:
     try:
         async with asyncio.timeout(START_DEADLINE):
             await calls.call("start", args, options)
