@@ -333,7 +333,7 @@ async def _go_on(feed: Feed, seen: Stopped, readers: list[Client], volume: int) 
             seen.blocked = True
             return 0
         if waited > LONGEST_WAIT and not seen.others:
-            seen.others = f"the others waited {waited:.1f} s for the next ones"
+            seen.others = f"others that waited {waited:.1f} s for the next ones"
         peak = max(peak, await feed.served.memory() or 0)
     return peak
 
@@ -362,10 +362,10 @@ async def _read_on(client: Client) -> None:
 
 def _why_late(late: Client, publisher: Client, raised: str) -> str:
     if late is publisher or publisher.ending:
-        return f"the client that publishes got {publisher.end}"
+        return f"{publisher.end} for the client that publishes"
     if late.ending:
-        return f"another reader, who reads all the time, got {late.end}"
-    return f"the others got nothing more for {STEP_DEADLINE:g} s{raised}"
+        return f"{late.end} for another reader, who reads all the time"
+    return f"others that got nothing more for {STEP_DEADLINE:g} s{raised}"
 
 
 @dataclass(frozen=True)

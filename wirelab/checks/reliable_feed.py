@@ -224,7 +224,7 @@ async def slow_others(rooms: Rooms) -> None:
 
 def _went_on(seen: trials.Stopped) -> None:
     if seen.blocked:
-        raise CannotJudge(f"this needs others that go on. Sent {seen.told}; {seen.others}.")
+        raise CannotJudge(f"this needs others that go on. Sent {seen.told}; got {seen.others}.")
 
 
 async def slow_memory(rooms: Rooms) -> str | None:
@@ -248,10 +248,10 @@ async def slow_code(rooms: Rooms) -> None:
     _went_on(seen)
     code = seen.dropped.code if seen.dropped else None
     if code != TOO_SLOW:
-        ending = seen.stopped.end or "no close frame"
+        ending = seen.stopped.end or "no end"
         fail(
             seen.told,
-            f"that reader, when it went on, got {seen.got} of them and {ending}",
+            f"{seen.got} of them at one of those readers, when it went on, and then {ending}",
             f"what was under way, and then {named(TOO_SLOW)}: it could not keep up, so it has to know that it "
             "missed something",
         )
@@ -432,7 +432,8 @@ async def reconnect_subscribes(stage: Stage) -> None:
     for cut in returned:
         if not cut.resubscribed:
             asked = sorted(cut.call.visits[-1].subscribed)
-            got = _flaw(cut.call) or cut.call.end or f"it came back, and asked for {as_json(asked)}"
+            names = as_json(asked) if asked else "nothing"
+            got = _flaw(cut.call) or cut.call.end or f"it came back, and asked for {names}"
             raise Failed(
                 f"{_cut_off(cut)}; {got}; expected it to say hello and to subscribe to each of its symbols, as a "
                 "new connection knows nothing of the old one."
@@ -448,12 +449,6 @@ async def _absences(stage: Stage) -> calls.Absences:
     seen = (await stage.evidence(calls.reconnections)).absences
     if seen is None:
         raise CannotJudge("this needs a client that comes back after a reset.")
-    if seen.stuck:
-        call, how = seen.stuck
-        raise Failed(
-            f"{call.called}, and sent it away several times in a row, at last it was {_ways(how)}; got "
-            f"{call.end or 'no new connection'}; expected it to try again each time."
-        )
     return seen
 
 
@@ -469,6 +464,12 @@ def _ways(how: str) -> str:
 async def reconnect_delays(stage: Stage) -> None:
     """It stays away longer and longer, and not all clients equally long."""
     seen = await _absences(stage)
+    if seen.stuck:
+        call, how = seen.stuck
+        raise Failed(
+            f"{call.called}, and sent it away several times in a row, at last it was {_ways(how)}; got "
+            f"{call.end or 'no new connection'}; expected it to try again each time."
+        )
     sent = f"Sent {calls.CALLS} clients away {len(calls.OFTEN)} times in a row"
     if not seen.grows:
         raise Failed(
@@ -486,6 +487,8 @@ async def reconnect_delays(stage: Stage) -> None:
 async def reconnect_anew(stage: Stage) -> None:
     """After a good spell it begins with short delays again."""
     seen = await _absences(stage)
+    if seen.stuck:
+        raise CannotJudge("this needs a client that tries again each time.")
     if not seen.grows:
         raise CannotJudge("the delays do not grow, so there is nothing to start over from.")
     if not seen.starts_over:
@@ -587,7 +590,7 @@ def _resumed(one: calls.Resumed) -> str:
 
 def _need_complete(one: calls.Resumed) -> None:
     if not one.complete:
-        why = _flaw(one.call) or one.call.end or f"it made {len(one.call.visits)} connections"
+        why = _flaw(one.call) or one.call.end or "it did not ask for all of its symbols again"
         raise CannotJudge(f"this needs a client that comes back (exercise reconnect). {_resumed(one)}; {why}.")
 
 

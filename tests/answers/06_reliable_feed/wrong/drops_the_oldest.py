@@ -12,5 +12,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "slow.code": "no close frame",
+    "slow.code": "no end",
 }

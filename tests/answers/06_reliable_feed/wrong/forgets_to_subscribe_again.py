@@ -15,7 +15,7 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "reconnect.subscribes": "asked for []",
+    "reconnect.subscribes": "asked for nothing",
     "resume.once": "this needs a client that comes back",
     "resume.gap": "this needs a client that comes back",
     "resume.anew": "this needs a client that comes back",

@@ -5,5 +5,5 @@ CHANGES = {
     "asyncio.Queue(QUEUE)": "asyncio.Queue()",
 }
 FAILS = {
-    "slow.code": "no close frame",
+    "slow.code": "no end",
 }

@@ -12,6 +12,6 @@ CHANGES = {
     "post(websocket, obey(websocket, text))": "post(websocket, await obey(websocket, text))",
 }
 FAILS = {
-    "slow.others": "the others waited",
+    "slow.others": "others that waited",
     "slow.code": "could not keep up",
 }
