@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import gc
 import linecache
 import os
 import signal
@@ -22,13 +23,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import requests
-from fastapi import FastAPI
 from IPython.core.interactiveshell import InteractiveShell
-from pydantic import BaseModel
 from traitlets.config import Config
-from websockets.asyncio.server import ServerConnection
 from websockets.sync.client import connect
 
+from ..apps import todos  # noqa: F401  (what labs show and mend)
 from ..checks.remote import answer_calls, serving
 from ..lab import open_lab  # noqa: F401  (what every lab imports)
 from ..serving import serve, stop_all
@@ -40,6 +39,16 @@ FAULT_LENGTH, FAULTS_KEPT = 300, 10
 THREAD_GRACE = 0.1
 # Seconds for what takes a few milliseconds.
 WARM_UP_DEADLINE = 20.0
+# How often each sample request is sent before anything else.
+WARM_UP_ROUNDS = 8
+SAMPLE_REQUESTS: tuple[tuple[str, str, dict[str, str] | None], ...] = (
+    ("GET", "/0", None),
+    ("GET", "/1", None),
+    ("DELETE", "/x", None),
+    ("DELETE", "/1", None),
+    ("POST", "/", {"text": ""}),
+    ("POST", "/", {}),
+)
 
 
 class CellTimeout(BaseException):
@@ -65,29 +74,74 @@ def prepare_shell(folder: str) -> None:
     Shell.instance(config=config)
 
 
-class Sample(BaseModel):
-    """What the warm-up sends."""
+# What a submission looks like: it is run before all others.
+SAMPLE_CELLS = (
+    """
+import json
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
-    text: str = ""
+app = FastAPI()
+
+
+class Sample(BaseModel):
+    text: str
+    more: str = ""
+
+
+@app.exception_handler(NotImplementedError)
+def missing(request, error):
+    return JSONResponse({"detail": str(error)}, status_code=501)
+""",
+    """
+@app.get("/{number}")
+def get(number: int):
+    if number:
+        raise HTTPException(404, "none")
+    return [{"number": number}]
+
+
+@app.delete("/{number}", status_code=204)
+async def delete(number: int):
+    raise NotImplementedError
+
+
+@app.post("/", status_code=201)
+def post(sample: Sample, response: Response):
+    response.headers["Location"] = "/0"
+    return sample
+""",
+    """
+async def echo(connection):
+    async for message in connection:
+        await connection.send(json.dumps(json.loads(message)))
+
+
+print(json.dumps({}))
+""",
+)
 
 
 def warm_up() -> None:
-    """Run a cell, serve a request and a WebSocket: libraries load much of themselves at first use."""
-    app = FastAPI()
+    """Run cells, serve requests and a WebSocket: libraries load much of themselves at first use.
 
-    @app.post("/")
-    def answer(sample: Sample) -> Sample:
-        return sample
-
-    async def echo(connection: ServerConnection) -> None:
-        await connection.send(await connection.recv())
-
-    asyncio.run(run_cell(Shell.instance(), "None"))
-    with serve(app) as server:
-        requests.post(server.http, json={"text": ""}, timeout=WARM_UP_DEADLINE)
-    with serve(echo) as server, connect(server.ws, proxy=None, open_timeout=WARM_UP_DEADLINE) as client:
-        client.send("")
-        client.recv(WARM_UP_DEADLINE)
+    Each thing happens a few times: the interpreter fits code to what it meets (PEP 659), and the copies of this
+    process inherit that.
+    """
+    shell = Shell.instance()
+    for cell in SAMPLE_CELLS:
+        asyncio.run(run_cell(shell, cell))
+    with serve(shell.user_ns["app"]) as server:
+        for _ in range(WARM_UP_ROUNDS):
+            for method, path, body in SAMPLE_REQUESTS:
+                requests.request(method, server.http + path, json=body, timeout=WARM_UP_DEADLINE)
+    with serve(shell.user_ns["echo"]) as server:
+        for _ in range(WARM_UP_ROUNDS):
+            with connect(server.ws, proxy=None, open_timeout=WARM_UP_DEADLINE) as client:
+                client.send("[]")
+                client.recv(WARM_UP_DEADLINE)
+    shell.reset(new_session=True)  # type: ignore[no-untyped-call]
     wait_for_threads()
 
 
@@ -266,6 +320,8 @@ def main(grader: Channel) -> None:
     fork = order["reusable"] and workspace.settled()
     missing = [name for name in order["deliverables"] if name not in workspace.namespace]
     grader.send({"forks": fork, "missing": missing, "faults": workspace.faults})
+    # As in the clean process: a copy shall not go through what it has inherited.
+    gc.freeze()
     copies = Copies(workspace, grader, fork=fork)
     while True:
         try:

@@ -34,6 +34,8 @@ def main(handle: int, folder: str) -> None:
     order, _ = grader.receive()
     limits = Limits(**order["limits"])
     isolation, reason = _isolation(order["isolation"], limits, folder)
+    # Nothing of what is imported now is ever garbage.
+    gc.disable()
     try:
         from . import learner
 
@@ -45,6 +47,7 @@ def main(handle: int, folder: str) -> None:
     gc.collect()
     # Collections in the children would copy every page that they touch.
     gc.freeze()
+    gc.enable()
     grader.send({"isolation": isolation.name, "reason": reason})
     while True:
         try:
