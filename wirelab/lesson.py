@@ -17,7 +17,7 @@ VERDICT_CLASS = "wirelab-verdict"
 FINDINGS: dict[Finding, tuple[str, str]] = {
     "true": ("holds", "#1b7837"),
     "false": ("does not hold", "#b35806"),
-    "depends": ("it depends", "#35618f"),
+    "depends": ("it depends", "#4a7fb5"),
 }
 
 

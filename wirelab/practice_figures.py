@@ -64,7 +64,7 @@ def pages_while_others_write(
             "twice": [item for item in throughout if seen.count(item) > 1],
             "never": [item for item in throughout if item not in seen],
         }
-        shapes = {"once": ("·", "#9a9a9a", 20), "twice": ("^", "#006ba4", 60), "never": ("x", "#c85200", 60)}
+        shapes = {"once": ("·", "#767676", 20), "twice": ("^", "#006ba4", 60), "never": ("x", "#c85200", 60)}
         for (name, items), (shape, colour, size) in zip(groups.items(), shapes.values(), strict=True):
             marker = "." if shape == "·" else shape
             label = f"read {name}" if row == 0 else None
