@@ -112,12 +112,13 @@ def judged() -> Mapping[Any, list[Result]]:
     async def judge_all() -> list[list[Result]]:
         return await asyncio.gather(
             *(judge_exercises(NAME, {"rooms": handler}, "topics", "reconnect") for handler in HANDLERS),
-            *(judge_exercises(NAME, {"stay_connected": client}, "topics", *CLIENT) for client in CLIENTS),
-            judge_exercises(NAME, {"rooms": floods}, *ROOMS),
+            *(judge_exercises(NAME, {"stay_connected": client}, "topics", "reconnect") for client in CLIENTS),
+            judge_exercises(NAME, {"rooms": floods}, "slow"),
+            judge_exercises(NAME, {"stay_connected": waits_for_ever}, "resume"),
             judge_exercises(NAME, {}),
         )
 
-    return dict(zip([*HANDLERS, *CLIENTS, "floods", "nothing"], asyncio.run(judge_all()), strict=True))
+    return dict(zip([*HANDLERS, *CLIENTS, "flooded", "waiting", "nothing"], asyncio.run(judge_all()), strict=True))
 
 
 def of(results: list[Result], exercises: tuple[str, ...]) -> list[Result]:
@@ -127,7 +128,7 @@ def of(results: list[Result], exercises: tuple[str, ...]) -> list[Result]:
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("handler", HANDLERS)
 def test_no_handler_breaks_the_checks_or_passes(judged: Mapping[Any, list[Result]], handler: Any) -> None:
-    for result in of(judged[handler], ROOMS) + of(judged["floods"], ROOMS):
+    for result in of(judged[handler], ROOMS) + judged["flooded"]:
         assert not result.passed, result
         assert "the check itself broke" not in result.message
     for result in of(judged[handler], CLIENT):
@@ -137,7 +138,7 @@ def test_no_handler_breaks_the_checks_or_passes(judged: Mapping[Any, list[Result
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_client_breaks_the_checks_or_passes(judged: Mapping[Any, list[Result]], client: Any) -> None:
-    for result in of(judged[client], CLIENT):
+    for result in of(judged[client], CLIENT) + judged["waiting"]:
         # Who hammers does come back.
         assert not result.passed or client is hammers, result
         assert "the check itself broke" not in result.message
