@@ -89,6 +89,7 @@ class Crowd:
     Attributes:
         pings: that have come, to all of them.
         messages: the same, of messages.
+        news: set when one or the other has come.
     """
 
     def __init__(self, url: str, *, deflate: bool = False) -> None:
@@ -192,7 +193,7 @@ class _Client(asyncio.Protocol):
             self.transport.close()
         else:
             self._crowd.messages += 1
-            self._crowd.news.set()
+        self._crowd.news.set()
 
     def send(self, opcode: Opcode, payload: bytes) -> None:
         if len(payload) > SHORT:

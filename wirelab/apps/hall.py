@@ -32,6 +32,7 @@ async def hall(websocket: ServerConnection) -> None:
 async def main(port: int) -> None:
     """Serve until interrupted."""
     async with serve(hall, "127.0.0.1", port) as server:
+        print(f"The hall is at ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", flush=True)
         await server.serve_forever()
 
 
