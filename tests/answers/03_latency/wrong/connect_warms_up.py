@@ -12,4 +12,7 @@ CHANGES = {
         requests.get(url, timeout=10)
         durations""",
 }
-FAILS = {"connect.new": "each opening is what is to be timed, the first one too", "connect.opening": "start the clock before you connect"}
+FAILS = {
+    "connect.new": "each opening is what is to be timed, the first one too",
+    "connect.opening": "start the clock before you connect",
+}

@@ -37,7 +37,9 @@ class Problem(JSONResponse):
 
     def __init__(self, status, detail="", headers=None):
         title = HTTPStatus(status).phrase
-        super().__init__({"type": "about:blank", "title": title, "status": status, "detail": detail}, status, headers)
+        super().__init__(
+            {"type": "about:blank", "title": title, "status": status, "detail": detail}, status, headers
+        )
 
 
 async def on_http_error(request, error):

@@ -7,7 +7,7 @@ FAILS = {
 }
 
 CHANGES = {
-    '    return \'"%s"\' % hashlib': """    if isinstance(value, list):
+    "    return '\"%s\"' % hashlib": """    if isinstance(value, list):
         value = [{"id": todo["id"], "task": "", "status": ""} for todo in value]
     return '"%s"' % hashlib""",
 }

@@ -7,7 +7,7 @@ FAILS = {
 }
 
 CHANGES = {
-    '    return f"{last}.{hmac.new(SECRET, str(last).encode(), \'sha256\').hexdigest()}"': """    return f"{last}.{base64.urlsafe_b64encode(signature(last)).decode().rstrip('=')}"
+    "    return f\"{last}.{hmac.new(SECRET, str(last).encode(), 'sha256').hexdigest()}\"": """    return f"{last}.{base64.urlsafe_b64encode(signature(last)).decode().rstrip('=')}"
 
 
 def signature(last):

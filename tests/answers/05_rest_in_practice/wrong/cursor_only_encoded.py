@@ -7,7 +7,7 @@ FAILS = {
 }
 
 CHANGES = {
-    '    return f"{last}.{hmac.new(SECRET, str(last).encode(), \'sha256\').hexdigest()}"': '    return base64.urlsafe_b64encode(f"after-{last}".encode()).decode()',
+    "    return f\"{last}.{hmac.new(SECRET, str(last).encode(), 'sha256').hexdigest()}\"": '    return base64.urlsafe_b64encode(f"after-{last}".encode()).decode()',
     """import asyncio
 """: """import asyncio
 import base64

@@ -8,7 +8,7 @@ FAILS = {
 }
 
 CHANGES = {
-    '    return \'"%s"\' % hashlib.md5(written(value, media_type)).hexdigest()': """    of_all = value if isinstance(value, list) else [value]
+    "    return '\"%s\"' % hashlib.md5(written(value, media_type)).hexdigest()": """    of_all = value if isinstance(value, list) else [value]
     return '"%s"' % "-".join(str(changed.get(todo["id"], 0)) for todo in of_all)""",
     '    todos[last_id] = {**todo, "id": last_id}': """    todos[last_id] = {**todo, "id": last_id}
     changed[last_id] = time.time_ns()""",

@@ -24,7 +24,9 @@ class Room:
 
     def add(self, symbol, data):
         self.seq += 1
-        self.log.append((self.seq, json.dumps({"data": data, "seq": self.seq, "symbol": symbol, "type": "update"})))
+        self.log.append(
+            (self.seq, json.dumps({"data": data, "seq": self.seq, "symbol": symbol, "type": "update"}))
+        )
         self.changed.set()
         self.changed = asyncio.Event()
 

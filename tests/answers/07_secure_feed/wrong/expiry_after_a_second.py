@@ -5,5 +5,5 @@ CHANGES = {
     'asyncio.timeout(claims["exp"] - time.time())': 'asyncio.timeout(min(1, claims["exp"] - time.time()))',
 }
 FAILS = {
-    'expiry.token': 'seconds too early',
+    "expiry.token": "seconds too early",
 }

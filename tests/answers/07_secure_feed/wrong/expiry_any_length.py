@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '        if len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE:\n            return 1009\n': '',
+    '        if len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE:\n            return 1009\n': "",
 }
 FAILS = {
-    'expiry.message': 'as if nothing had been said',
+    "expiry.message": "as if nothing had been said",
 }

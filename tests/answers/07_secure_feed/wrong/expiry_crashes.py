@@ -2,9 +2,9 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '    except TimeoutError:\n        code = 1008\n    finally:': '    finally:',
+    "    except TimeoutError:\n        code = 1008\n    finally:": "    finally:",
 }
 FAILS = {
-    'expiry.token': 'TimeoutError',
-    'expiry.late': 'because the token had expired',
+    "expiry.token": "TimeoutError",
+    "expiry.late": "because the token had expired",
 }

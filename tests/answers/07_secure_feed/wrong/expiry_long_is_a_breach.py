@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '            return 1009\n': '            return 1008\n',
+    "            return 1009\n": "            return 1008\n",
 }
 FAILS = {
-    'expiry.message': 'expected close code 1009',
+    "expiry.message": "expected close code 1009",
 }

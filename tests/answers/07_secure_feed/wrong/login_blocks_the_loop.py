@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))': 'hasher.verify(password, users.get(username, nobody))',
+    "await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))": "hasher.verify(password, users.get(username, nobody))",
 }
 FAILS = {
-    'login.crowd': '% of the time that all these logins took',
+    "login.crowd": "% of the time that all these logins took",
 }

@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '    fits = await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))\n': '    fits = username in users and await asyncio.to_thread(hasher.verify, password, users[username])\n',
+    "    fits = await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))\n": "    fits = username in users and await asyncio.to_thread(hasher.verify, password, users[username])\n",
 }
 FAILS = {
-    'login.time': 'an answer for the unknown user',
+    "login.time": "an answer for the unknown user",
 }

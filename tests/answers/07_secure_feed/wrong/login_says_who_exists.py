@@ -5,5 +5,5 @@ CHANGES = {
     '        refuse("Wrong username or password.")\n    claims = {"sub"': '        refuse("Wrong password." if username in users else "There is no such user.")\n    claims = {"sub"',
 }
 FAILS = {
-    'login.refused': 'There is no such user',
+    "login.refused": "There is no such user",
 }

@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '    fits = await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))\n': '    stored = list(users.values()) if username in users else [nobody] * len(users)\n    fits = any([await asyncio.to_thread(hasher.verify, password, one) for one in stored])\n',
+    "    fits = await asyncio.to_thread(hasher.verify, password, users.get(username, nobody))\n": "    stored = list(users.values()) if username in users else [nobody] * len(users)\n    fits = any([await asyncio.to_thread(hasher.verify, password, one) for one in stored])\n",
 }
 FAILS = {
-    'login.refused': 'got 200 OK',
+    "login.refused": "got 200 OK",
 }

@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    ', "exp": int(time.time()) + TOKEN_SECONDS}\n    token': '}\n    token',
+    ', "exp": int(time.time()) + TOKEN_SECONDS}\n    token': "}\n    token",
 }
 FAILS = {
-    'login.token': 'without an exp',
+    "login.token": "without an exp",
 }

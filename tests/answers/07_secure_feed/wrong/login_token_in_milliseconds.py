@@ -5,5 +5,5 @@ CHANGES = {
     '"exp": int(time.time()) + TOKEN_SECONDS}': '"exp": int(1000 * (time.time() + TOKEN_SECONDS))}',
 }
 FAILS = {
-    'login.token': 'not in 900',
+    "login.token": "not in 900",
 }

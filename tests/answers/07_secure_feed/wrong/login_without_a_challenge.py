@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})': 'raise HTTPException(401, detail)',
+    'raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})': "raise HTTPException(401, detail)",
 }
 FAILS = {
-    'login.refused': 'no WWW-Authenticate header',
+    "login.refused": "no WWW-Authenticate header",
 }

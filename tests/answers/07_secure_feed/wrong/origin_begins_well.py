@@ -5,5 +5,5 @@ CHANGES = {
     'origin == "http://" + websocket.headers["host"]': 'origin.startswith("http://" + websocket.url.hostname)',
 }
 FAILS = {
-    'origin.foreign': 'an open socket',
+    "origin.foreign": "an open socket",
 }

@@ -5,5 +5,5 @@ CHANGES = {
     'origin is None or origin == "http': 'origin == "http',
 }
 FAILS = {
-    'origin.none': '403 Forbidden',
+    "origin.none": "403 Forbidden",
 }

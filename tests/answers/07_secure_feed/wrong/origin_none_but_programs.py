@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'return origin is None or origin == "http://" + websocket.headers["host"]': 'return origin is None',
+    'return origin is None or origin == "http://" + websocket.headers["host"]': "return origin is None",
 }
 FAILS = {
-    'origin.own': '403 Forbidden',
+    "origin.own": "403 Forbidden",
 }

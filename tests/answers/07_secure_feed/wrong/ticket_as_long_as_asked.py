@@ -5,5 +5,5 @@ CHANGES = {
     'seconds = min(float(request.query_params.get("seconds", TICKET_SECONDS)), TICKET_SECONDS)': 'seconds = float(request.query_params.get("seconds", TICKET_SECONDS))',
 }
 FAILS = {
-    'ticket.time': '30 seconds at the most',
+    "ticket.time": "30 seconds at the most",
 }

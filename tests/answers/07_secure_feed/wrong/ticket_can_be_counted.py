@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '    ticket = secrets.token_urlsafe()\n': '    ticket = str(1000 + len(tickets))\n    while ticket in tickets:\n        ticket = str(int(ticket) + 1)\n',
+    "    ticket = secrets.token_urlsafe()\n": "    ticket = str(1000 + len(tickets))\n    while ticket in tickets:\n        ticket = str(int(ticket) + 1)\n",
 }
 FAILS = {
-    'ticket.needed': 'nobody can guess',
+    "ticket.needed": "nobody can guess",
 }

@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'return claims if time.monotonic() < good_until else None': 'return claims',
+    "return claims if time.monotonic() < good_until else None": "return claims",
 }
 FAILS = {
-    'ticket.time': "because the ticket's time is over",
+    "ticket.time": "because the ticket's time is over",
 }

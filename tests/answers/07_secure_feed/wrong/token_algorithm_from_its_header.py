@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'return jwt.decode(token, SECRET, algorithms=[ALGORITHM], audience=AUDIENCE)': 'return jwt.decode(token, SECRET, algorithms=[jwt.get_unverified_header(token)["alg"]], audience=AUDIENCE)',
+    "return jwt.decode(token, SECRET, algorithms=[ALGORITHM], audience=AUDIENCE)": 'return jwt.decode(token, SECRET, algorithms=[jwt.get_unverified_header(token)["alg"]], audience=AUDIENCE)',
 }
 FAILS = {
-    'token.algorithm': '"alg": "HS512"',
+    "token.algorithm": '"alg": "HS512"',
 }

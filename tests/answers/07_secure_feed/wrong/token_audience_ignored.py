@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'return jwt.decode(token, SECRET, algorithms=[ALGORITHM], audience=AUDIENCE)': 'return jwt.decode(token, SECRET, algorithms=[ALGORITHM], options={"verify_aud": False})',
+    "return jwt.decode(token, SECRET, algorithms=[ALGORITHM], audience=AUDIENCE)": 'return jwt.decode(token, SECRET, algorithms=[ALGORITHM], options={"verify_aud": False})',
 }
 FAILS = {
-    'token.audience': 'got 200 OK',
+    "token.audience": "got 200 OK",
 }

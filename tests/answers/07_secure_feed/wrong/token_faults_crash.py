@@ -2,8 +2,8 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    '    except jwt.PyJWTError:\n': '    except (jwt.ExpiredSignatureError, jwt.InvalidAudienceError, jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):\n',
+    "    except jwt.PyJWTError:\n": "    except (jwt.ExpiredSignatureError, jwt.InvalidAudienceError, jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):\n",
 }
 FAILS = {
-    'token.missing': 'got 500 Internal Server Error',
+    "token.missing": "got 500 Internal Server Error",
 }

@@ -2,9 +2,9 @@
 
 BASE = "starlette_functions.py"
 CHANGES = {
-    'return JSONResponse([todo for todo in todos.values() if todo["owner"] == user])': 'return JSONResponse(list(todos.values()))',
+    'return JSONResponse([todo for todo in todos.values() if todo["owner"] == user])': "return JSONResponse(list(todos.values()))",
 }
 FAILS = {
-    'token.todos': 'and no others',
-    'token.owner': 'not to be there',
+    "token.todos": "and no others",
+    "token.owner": "not to be there",
 }

@@ -5,5 +5,5 @@ CHANGES = {
     '"owner": user, "task": body["task"]': '"owner": body.get("owner", user), "task": body["task"]',
 }
 FAILS = {
-    'token.owner': 'whatever the body says',
+    "token.owner": "whatever the body says",
 }

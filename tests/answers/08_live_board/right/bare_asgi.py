@@ -219,7 +219,9 @@ class mirror:
         session.trust_env = False
         while not self.over:
             try:
-                with connect(self.base_url.replace("http:", "ws:") + "/updates", proxy=None, close_timeout=0.2) as socket:
+                with connect(
+                    self.base_url.replace("http:", "ws:") + "/updates", proxy=None, close_timeout=0.2
+                ) as socket:
                     self.socket = socket
                     for _ in socket:
                         answer = session.get(self.base_url + "/board", timeout=5)

@@ -9,5 +9,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "recover.closed": '1001 (going away)',
+    "recover.closed": "1001 (going away)",
 }

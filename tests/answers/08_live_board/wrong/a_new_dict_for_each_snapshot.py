@@ -8,13 +8,13 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "mirror.snapshot": 'an empty mirror',
-    "mirror.changes": 'an empty mirror',
-    "mirror.race": 'an empty mirror',
-    "mirror.order": 'an empty mirror',
-    "recover.cut": 'this needs a mirror that follows a board',
-    "recover.closed": 'this needs a mirror that follows a board',
-    "recover.gap": 'this needs a mirror that follows a board',
-    "recover.restart": 'this needs a mirror that follows a board',
-    "recover.unready": 'this needs a mirror that follows a board',
+    "mirror.snapshot": "an empty mirror",
+    "mirror.changes": "an empty mirror",
+    "mirror.race": "an empty mirror",
+    "mirror.order": "an empty mirror",
+    "recover.cut": "this needs a mirror that follows a board",
+    "recover.closed": "this needs a mirror that follows a board",
+    "recover.gap": "this needs a mirror that follows a board",
+    "recover.restart": "this needs a mirror that follows a board",
+    "recover.unready": "this needs a mirror that follows a board",
 }

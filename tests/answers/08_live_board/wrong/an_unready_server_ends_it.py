@@ -11,5 +11,5 @@ from websockets.exceptions import WebSocketException
 """,
 }
 FAILS = {
-    "recover.unready": '503 Service Unavailable',
+    "recover.unready": "503 Service Unavailable",
 }

@@ -5,5 +5,5 @@ CHANGES = {
     '            self.tell(self.position() | {"id": id, "todo": todo})': '            self.tell(self.position() | ({"id": id, "todo": todo} if todo else {"id": id, "deleted": True}))',
 }
 FAILS = {
-    "publish.changes": 'it has no todo',
+    "publish.changes": "it has no todo",
 }

@@ -7,5 +7,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "mirror.changes": 'is there, and on the board it is not',
+    "mirror.changes": "is there, and on the board it is not",
 }

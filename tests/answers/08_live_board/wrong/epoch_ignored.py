@@ -9,5 +9,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "recover.restart": 'at seq 1',
+    "recover.restart": "at seq 1",
 }

@@ -11,8 +11,8 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "recover.cut": 'expected it to become equal',
-    "recover.closed": 'expected it to become equal',
-    "recover.restart": 'expected it to become equal',
-    "recover.unready": 'expected it to become equal',
+    "recover.cut": "expected it to become equal",
+    "recover.closed": "expected it to become equal",
+    "recover.restart": "expected it to become equal",
+    "recover.unready": "expected it to become equal",
 }

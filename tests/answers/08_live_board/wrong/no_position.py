@@ -3,12 +3,12 @@
 BASE = "starlette_queues.py"
 CHANGES = {
     """    queue.put_nowait(json.dumps(board.position()))
-""": '',
+""": "",
 }
 FAILS = {
-    "publish.position": 'expected a position first',
-    "page.live": 'every todo of the board in #todos',
-    "page.text": 'this needs a page that shows the board',
-    "page.honest": 'this needs a page that shows the board',
-    "publish.changes": 'as the first message of a socket',
+    "publish.position": "expected a position first",
+    "page.live": "every todo of the board in #todos",
+    "page.text": "this needs a page that shows the board",
+    "page.honest": "this needs a page that shows the board",
+    "publish.changes": "as the first message of a socket",
 }

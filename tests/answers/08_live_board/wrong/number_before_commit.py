@@ -19,5 +19,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "publish.snapshot": 'while other requests changed the board',
+    "publish.snapshot": "while other requests changed the board",
 }

@@ -21,6 +21,6 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "publish.at_once": 'expected each change to have the number that follows',
-    "publish.snapshot": 'while other requests changed the board',
+    "publish.at_once": "expected each change to have the number that follows",
+    "publish.snapshot": "while other requests changed the board",
 }

@@ -10,7 +10,7 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "publish.changes": 'exactly one change for each request',
-    "publish.at_once": 'expected one for each of the',
-    "publish.gone": 'over the socket that stayed',
+    "publish.changes": "exactly one change for each request",
+    "publish.at_once": "expected one for each of the",
+    "publish.gone": "over the socket that stayed",
 }

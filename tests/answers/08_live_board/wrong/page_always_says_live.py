@@ -3,8 +3,8 @@
 BASE = "starlette_queues.py"
 CHANGES = {
     """      say("Not connected");
-""": '',
+""": "",
 }
 FAILS = {
-    "page.honest": 'that the connection is lost',
+    "page.honest": "that the connection is lost",
 }

@@ -3,8 +3,8 @@
 BASE = "starlette_queues.py"
 CHANGES = {
     """      setTimeout(listen, 100 + 200 * Math.random());
-""": '',
+""": "",
 }
 FAILS = {
-    "page.honest": 'and then a way to connect',
+    "page.honest": "and then a way to connect",
 }

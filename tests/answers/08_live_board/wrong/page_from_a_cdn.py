@@ -8,5 +8,5 @@ CHANGES = {
   const say""",
 }
 FAILS = {
-    "page.served": 'loads https://cdn.example',
+    "page.served": "loads https://cdn.example",
 }

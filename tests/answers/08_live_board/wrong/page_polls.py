@@ -18,8 +18,8 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "page.served": 'names no socket',
-    "page.live": 'no WebSocket to /updates',
-    "page.text": 'this needs a page that shows the board',
-    "page.honest": 'this needs a page that shows the board',
+    "page.served": "names no socket",
+    "page.live": "no WebSocket to /updates",
+    "page.text": "this needs a page that shows the board",
+    "page.honest": "this needs a page that shows the board",
 }

@@ -2,8 +2,8 @@
 
 BASE = "starlette_queues.py"
 CHANGES = {
-    'item.textContent =': 'item.innerHTML =',
+    "item.textContent =": "item.innerHTML =",
 }
 FAILS = {
-    "page.text": 'has become an element',
+    "page.text": "has become an element",
 }

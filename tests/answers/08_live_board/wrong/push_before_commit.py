@@ -25,5 +25,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "publish.committed": 'without that change',
+    "publish.committed": "without that change",
 }

@@ -11,5 +11,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "mirror.order": 'which was late',
+    "mirror.order": "which was late",
 }

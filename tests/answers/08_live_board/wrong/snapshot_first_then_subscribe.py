@@ -12,5 +12,5 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "mirror.race": 'expected it to become equal',
+    "mirror.race": "expected it to become equal",
 }

@@ -3,8 +3,8 @@
 BASE = "starlette_queues.py"
 CHANGES = {
     """        self.todos.clear()
-""": '',
+""": "",
 }
 FAILS = {
-    "recover.restart": 'on the board it is not',
+    "recover.restart": "on the board it is not",
 }

@@ -10,5 +10,5 @@ CHANGES = {
         return JSONResponse""",
 }
 FAILS = {
-    "publish.refused": 'because none was made',
+    "publish.refused": "because none was made",
 }

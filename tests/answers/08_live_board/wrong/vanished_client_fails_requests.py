@@ -9,7 +9,7 @@ CHANGES = {
         for websocket in self.queues:
             await websocket.send_json(message)
 """,
-    '            self.tell(self.position()': '            await self.tell(self.position()',
+    "            self.tell(self.position()": "            await self.tell(self.position()",
     """    queue = asyncio.Queue()
     queue.put_nowait(json.dumps(board.position()))
     board.queues.append(queue)
@@ -32,6 +32,6 @@ CHANGES = {
 """,
 }
 FAILS = {
-    "page.honest": 'this needs POST /todos',
-    "publish.gone": 'although two clients of /updates had vanished before',
+    "page.honest": "this needs POST /todos",
+    "publish.gone": "although two clients of /updates had vanished before",
 }
