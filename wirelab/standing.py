@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,14 +205,16 @@ def _read_kept(kept: Path) -> dict[str, Report]:
         return {}
 
 
-def _report(fields: dict[str, Any]) -> Report:
-    results: Iterable[dict[str, Any]] = fields.pop("results")
-    return Report(**fields, results=tuple(Result(**result) for result in results))
+def _report(fields: Mapping[str, Any]) -> Report:
+    results = tuple(Result(**result) for result in fields["results"])
+    return Report(fields["submission"], fields["lab"], results, fields["error"])
 
 
 def _keep(kept: Path, reports: Mapping[str, Report]) -> None:
     kept.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({digest: dataclasses.asdict(report) for digest, report in reports.items()})
+    fields = ("submission", "lab", "results", "error")
+    kept_ones = {digest: dataclasses.asdict(report) for digest, report in reports.items()}
+    text = json.dumps({digest: {name: one[name] for name in fields} for digest, one in kept_ones.items()})
     # Whole or not at all: two of these commands may run at once.
     beside = kept.with_suffix(f".{os.getpid()}")
     beside.write_text(text, "utf-8")
