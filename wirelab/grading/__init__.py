@@ -12,7 +12,8 @@ socket that the grader made. `wirelab.grading.sandbox` says what holds the child
 
 from .batch import UsageError, grade, grade_file
 from .crew import Crew, CrewError
+from .ledger import Ledger
 from .limits import Limits
 from .report import Report
 
-__all__ = ["Crew", "CrewError", "Limits", "Report", "UsageError", "grade", "grade_file"]
+__all__ = ["Crew", "CrewError", "Ledger", "Limits", "Report", "UsageError", "grade", "grade_file"]

@@ -10,10 +10,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..checks import LABS, Lab, Result
+from ..checks.transcript import recording
 from .crew import Crew
+from .ledger import Ledger
 from .limits import Limits
 from .report import Report, make_report
 from .session import SandboxTarget, Session
@@ -34,6 +37,7 @@ def grade(
     jobs: int | None = None,
     started: Callable[[int], None] | None = None,
     graded: Callable[[], None] | None = None,
+    ledger: Ledger | None = None,
 ) -> Iterator[Report]:
     """Grade submissions side by side; give their reports in order, each as soon as those before it are there.
 
@@ -43,9 +47,11 @@ def grade(
         executor: grades elsewhere: in other processes, on other machines. By default threads of this process do.
         limits: for each submission.
         crew: starts the submissions' processes, if there is no `executor`; by default one is made and ended here.
-        jobs: how many at a time, if there is no `executor`; by default as many as cores.
+        jobs: how many at a time, if there is no `executor`; by default one more
+            than cores, because each waits now and then.
         started: called with the number of submissions.
         graded: called as each one is graded, in any thread.
+        ledger: what it knows is not graded again; what is graded is kept there, with a transcript.
 
     Raises:
         UsageError: there is no such lab or path, or a file given by its own name says no lab.
@@ -53,11 +59,14 @@ def grade(
     """
     limits = limits or (crew.limits if crew else Limits())
     works = _works(paths, lab, limits)
+    if ledger:
+        works = [work if isinstance(work, Report) else ledger.known(*work) or work for work in works]
     if started:
         started(len(works))
+    done = Done(graded, ledger)
     if executor is not None:
-        return _gather(works, executor, functools.partial(_judge_elsewhere, limits), graded)
-    return _grade_here(works, crew, limits, jobs or _cores(), graded)
+        return _gather(works, executor, functools.partial(_judge_elsewhere, limits, ledger is not None), done)
+    return _grade_here(works, crew, limits, jobs or _cores() + 1, done)
 
 
 def grade_file(path: str | os.PathLike[str], lab: str, crew: Crew) -> Report:
@@ -67,6 +76,21 @@ def grade_file(path: str | os.PathLike[str], lab: str, crew: Crew) -> Report:
 
 
 Work = tuple[Submission, str]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What happens as each submission is graded, in any thread."""
+
+    graded: Callable[[], None] | None
+    ledger: Ledger | None
+
+    def __call__(self, work: Work | Report, future: Future[Report]) -> None:
+        """Keep the report, unless the grading itself broke, and tell."""
+        if self.ledger and not isinstance(work, Report) and not future.cancelled() and not future.exception():
+            self.ledger.keep(*work, future.result())
+        if self.graded:
+            self.graded()
 
 
 def _works(paths: Sequence[str | os.PathLike[str]], lab: str | None, limits: Limits) -> list[Work | Report]:
@@ -112,18 +136,19 @@ def _grade_here(
     given: Crew | None,
     limits: Limits,
     jobs: int,
-    graded: Callable[[], None] | None,
+    done: Done,
 ) -> Iterator[Report]:
     own_or_given = contextlib.nullcontext(given) if given else Crew(limits)
     with own_or_given as crew, ThreadPoolExecutor(jobs, "wirelab grades") as threads:
         try:
-            # The clean process imports while this one imports the labs.
-            ready = threads.submit(crew.prepare)
-            for work in works:
-                if not isinstance(work, Report):
-                    LABS[work[1]]
-            ready.result()
-            yield from _gather(works, threads, lambda work: judge(*work, crew), graded)
+            labs = {work[1] for work in works if not isinstance(work, Report)}
+            if labs:
+                # The clean process imports while this one imports the labs.
+                ready = threads.submit(crew.prepare)
+                for lab in labs:
+                    LABS[lab]
+                ready.result()
+            yield from _gather(works, threads, functools.partial(_judge_with, crew, done.ledger is not None), done)
         except BaseException:
             # An interrupt. The threads are waited for next: this ends what they wait for.
             crew.close()
@@ -139,12 +164,11 @@ def _gather(
     works: list[Work | Report],
     executor: Executor,
     judge_one: Callable[[Work], Report],
-    graded: Callable[[], None] | None,
+    done: Done,
 ) -> Iterator[Report]:
     futures = [_submit(work, executor, judge_one) for work in works]
-    if graded:
-        for future in futures:
-            future.add_done_callback(lambda _: graded())
+    for work, future in zip(works, futures, strict=True):
+        future.add_done_callback(functools.partial(done, work))
     try:
         for work, future in zip(works, futures, strict=True):
             yield work if isinstance(work, Report) else _result(work, future)
@@ -181,26 +205,35 @@ def _crew_of_this_process(limits: Limits) -> Crew:
     return crew
 
 
-def _judge_elsewhere(limits: Limits, work: Work) -> Report:
+def _judge_with(crew: Crew, record: bool, work: Work) -> Report:
+    return judge(*work, crew, record=record)
+
+
+def _judge_elsewhere(limits: Limits, record: bool, work: Work) -> Report:
     """Grade in a process that grades many: its crew stays for the next one."""
     with _elsewhere:
         crew = _crew_of_this_process(limits)
-    return judge(*work, crew)
+    return _judge_with(crew, record, work)
 
 
-def judge(submission: Submission, lab: str, crew: Crew) -> Report:
-    """Judge one submission."""
+def judge(submission: Submission, lab: str, crew: Crew, *, record: bool = False) -> Report:
+    """Judge one submission; on demand with a transcript of what its checks send and receive."""
     # Not the Windows default, which cannot wait for a socket to become readable.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(_judge(submission, LABS[lab], crew))
+        return runner.run(_judge(submission, LABS[lab], crew, record))
 
 
-async def _judge(submission: Submission, lab: Lab, crew: Crew) -> Report:
+async def _judge(submission: Submission, lab: Lab, crew: Crew, record: bool) -> Report:
     results: list[Result] = []
+    transcripts = []
     async with Session(crew, submission, lab) as session:
         for name in lab.exercises:
-            results += await _run(lab, name, session)
-    return make_report(submission.name, lab.name, results, "; ".join([*session.faults, *session.deaths]))
+            with recording() if record else contextlib.nullcontext() as transcript:
+                results += await _run(lab, name, session)
+            if transcript:
+                transcripts.append((name, transcript.texts()))
+    error = "; ".join([*session.faults, *session.deaths])
+    return make_report(submission.name, lab.name, results, error, transcripts)
 
 
 async def _run(lab: Lab, exercise: str, session: Session) -> list[Result]:

@@ -7,16 +7,19 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import Crew, CrewError, Limits, Report, UsageError, formats, grade
+from . import Crew, CrewError, Ledger, Limits, Report, UsageError, formats, grade
 from .sandbox import Isolation
 
 USAGE, INTERRUPTED = 2, 130
+# Seconds until a Dask scheduler that does not answer is given up.
+DASK_DEADLINE = 10
 
 
 class Format(StrEnum):
@@ -46,7 +49,26 @@ def grade_command(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write there instead of to standard output.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Submissions at a time; by default one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Submissions at a time; by default one more than cores.")
+    ] = None,
+    pages: Annotated[
+        Path | None,
+        typer.Option(
+            "--reports",
+            metavar="FOLDER",
+            help="Also write there: a report for each learner, a gradebook, a summary. "
+            "Called again, it grades only what has changed.",
+        ),
+    ] = None,
+    elsewhere: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            metavar="dask:ADDRESS",
+            help="Grade on the workers of a Dask scheduler, such as dask:tcp://10.0.0.1:8786.",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="At most this long for one submission.")] = Limits.wall,
 ) -> None:
     """Grade submissions. Exit status 0: every check passed; 1: some did not; 2: the call itself was wrong."""
@@ -56,9 +78,12 @@ def grade_command(
     interrupted = False
     # Lines of JSON are written as they come; every other form needs all reports.
     streams = form is Format.JSON and output is None
+    limits = Limits(wall=seconds)
+    options: dict[str, Any] = {"jobs": jobs, "ledger": _ledger(pages, limits) if pages else None}
     try:
-        with Crew(Limits(wall=seconds)) as crew, _progress() as (started, graded):
-            for report in grade(submissions, lab, crew=crew, jobs=jobs, started=started, graded=graded):
+        with _executor(elsewhere) as executor, Crew(limits) as crew, _progress() as (started, graded):
+            options |= {"executor": executor, "crew": crew, "started": started, "graded": graded}
+            for report in grade(submissions, lab, **options):
                 reports.append(report)
                 if streams:
                     _write(formats.render(form, [report]))
@@ -67,7 +92,10 @@ def grade_command(
         _refuse(str(exc))
     except KeyboardInterrupt:
         interrupted = True
-        typer.echo(f"Interrupted: {len(reports)} submissions graded.", err=True)
+        again = " The same call goes on where this one was." if pages else ""
+        typer.echo(f"Interrupted: {len(reports)} submissions graded.{again}", err=True)
+    if pages and not interrupted:
+        _write_class(pages, reports, submissions)
     if not streams and reports:
         _deliver(form, reports, output)
     if interrupted:
@@ -75,9 +103,48 @@ def grade_command(
     raise typer.Exit(0 if all(report.passed for report in reports) else 1)
 
 
-def _refuse(text: str) -> None:
+def _refuse(text: str) -> NoReturn:
     typer.echo(f"wirelab grade: {text}.", err=True)
     raise typer.Exit(USAGE)
+
+
+def _ledger(folder: Path, limits: Limits) -> Ledger:
+    try:
+        return Ledger(folder / ".graded", limits)
+    except OSError as exc:
+        _refuse(f"cannot write to {folder}: {exc.strerror}")
+
+
+def _write_class(folder: Path, reports: list[Report], given: list[Path]) -> None:
+    # Not at the top: it draws, and a call without --reports shall not wait for matplotlib.
+    from .pages import PAGE, write_class
+
+    try:
+        learners = write_class(folder, reports, given)
+    except OSError as exc:
+        _refuse(f"cannot write to {folder}: {exc.strerror}")
+    typer.echo(f"{folder / PAGE}: {len(reports)} submissions of {learners} learners.", err=True)
+
+
+@contextlib.contextmanager
+def _executor(elsewhere: str | None) -> Iterator[Executor | None]:
+    """What grades instead of threads of this process, if anything does."""
+    if elsewhere is None:
+        yield None
+        return
+    kind, _, address = elsewhere.partition(":")
+    if kind != "dask" or not address:
+        _refuse(f"--executor takes dask:ADDRESS, not {elsewhere}")
+    try:
+        from distributed import Client
+    except ImportError:
+        _refuse("--executor dask:ADDRESS needs Dask: pip install 'wirelab[dask]'")
+    try:
+        client = Client(address, timeout=DASK_DEADLINE)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as exc:
+        _refuse(f"there is no Dask scheduler at {address} ({exc})")
+    with client:
+        yield client.get_executor()  # type: ignore[no-untyped-call]
 
 
 def _deliver(form: Format, reports: list[Report], output: Path | None) -> None:

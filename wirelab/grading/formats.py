@@ -60,7 +60,7 @@ def as_gradescope(one: Report) -> dict[str, Any]:
             "max_score": plain(result.points),
             "status": "passed" if result.passed else "failed",
             "visibility": "visible",
-            "output": _advice(result),
+            "output": advice(result),
         }
         for result in one.results
     ]
@@ -99,7 +99,8 @@ def as_classroom50(one: Report) -> dict[str, Any]:
     }
 
 
-def _advice(result: Result) -> str:
+def advice(result: Result) -> str:
+    """The message, and a hint where there is one."""
     return result.message if result.passed or not result.hint else f"{result.message}\nHint: {result.hint}"
 
 
@@ -126,7 +127,7 @@ def as_junit(reports: Sequence[Report]) -> str:
             case = ET.SubElement(suite, "testcase", classname=one.lab or "", name=result.id)
             _properties(case, score=plain(result.score), points=plain(result.points))
             if not result.passed:
-                ET.SubElement(case, "failure", message=result.message).text = _advice(result)
+                ET.SubElement(case, "failure", message=result.message).text = advice(result)
         if not one.results:
             case = ET.SubElement(suite, "testcase", classname="wirelab", name="submission")
             ET.SubElement(case, "error", message=one.error or "")
@@ -151,11 +152,11 @@ def as_csv(reports: Sequence[Report]) -> str:
     for one in reports:
         scores = {result.id: plain(result.score) for result in one.results}
         row = [one.submission, one.lab or "", one.score, one.max_score, *(scores.get(name, "") for name in checks)]
-        table.writerow([_no_formula(cell) for cell in [*row, one.error or ""]])
+        table.writerow([no_formula(cell) for cell in [*row, one.error or ""]])
     return text.getvalue()
 
 
-def _no_formula(cell: object) -> object:
+def no_formula(cell: object) -> object:
     """Keep spreadsheets from running a text (OWASP, "CSV Injection")."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
@@ -164,19 +165,20 @@ def as_markdown(reports: Sequence[Report]) -> str:
     """A summary for a pull request or a CI job."""
     lines = []
     for one in reports:
-        lines += [f"### {_escaped(one.submission)}: {one.score} of {one.max_score}", ""]
+        lines += [f"### {escaped(one.submission)}: {one.score} of {one.max_score}", ""]
         if one.error:
-            lines += [_escaped(one.error), ""]
+            lines += [escaped(one.error), ""]
         if one.results:
             lines += ["| | check | points | |", "|---|---|---|---|"]
         for result in one.results:
             points = f"{plain(result.score)} of {plain(result.points)}"
-            lines.append(f"| {MARKS[result.passed]} | {result.id} | {points} | {_escaped(_advice(result))} |")
+            lines.append(f"| {MARKS[result.passed]} | {result.id} | {points} | {escaped(advice(result))} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """A text as Markdown that shows just that."""
     return re.sub(r"([\\`*_\[\]<>|&#@~!])", r"\\\1", text.replace("\n", " "))
 
 
@@ -197,7 +199,7 @@ def _checks_of(one: Report) -> Table:
         table.add_column(column)
     for result in one.results:
         points = f"{plain(result.score)}/{plain(result.points)}"
-        table.add_row(MARKS[result.passed], result.id, points, Text(_advice(result)))
+        table.add_row(MARKS[result.passed], result.id, points, Text(advice(result)))
     return table
 
 

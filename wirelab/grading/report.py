@@ -23,12 +23,14 @@ class Report:
         lab: the lab; None if it is not known.
         results: one for each check of the lab, in the lab's order.
         error: what went wrong beside the checks, if anything.
+        transcripts: for each exercise what its checks sent and received, line by line, where that was recorded.
     """
 
     submission: str
     lab: str | None
     results: tuple[Result, ...] = ()
     error: str | None = None
+    transcripts: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def score(self) -> float:
@@ -46,10 +48,17 @@ class Report:
         return bool(self.results) and all(result.passed for result in self.results)
 
 
-def make_report(submission: str, lab: str | None, results: Iterable[Result] = (), error: str = "") -> Report:
+def make_report(
+    submission: str,
+    lab: str | None,
+    results: Iterable[Result] = (),
+    error: str = "",
+    transcripts: Iterable[tuple[str, Iterable[str]]] = (),
+) -> Report:
     """Make a report whose texts are harmless: parts of them may come from a learner's process."""
     harmless = tuple(replace(result, message=clean(result.message)) for result in results)
-    return Report(clean(submission), lab, harmless, clean(error) or None)
+    told = tuple((exercise, tuple(map(clean, lines))) for exercise, lines in transcripts)
+    return Report(clean(submission), lab, harmless, clean(error) or None, told)
 
 
 def clean(text: str) -> str:
