@@ -1,35 +1,37 @@
 """How far a learner is: which labs pass, how many points the others have, and what is next.
 
-A lab is graded only if an answer cell is no longer what was shipped, and only once for the same code: reports are
-kept in ``.wirelab/standing.json`` of the current folder. They are for the learner's eyes; grades come from
-``wirelab grade``, which keeps nothing.
+A lab is graded only if an answer cell is no longer what was shipped, and only once for the same code: outcomes are
+kept in ``.wirelab/standing`` of the current folder.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import hashlib
-import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nbformat
 
 from . import authoring
 from .checks import LABS, Result
-from .grading import Limits, Report, grade
+from .grading import Ledger, Limits, Report, grade
 from .grading.report import plain
-from .grading.submission import Submission, Unreadable, find, lab_of, read
+from .grading.submission import Submission, find, lab_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-KEPT = Path(".wirelab", "standing.json")
+KEPT = Path(".wirelab", "standing")
 NOT_ATTEMPTED = "Not attempted:"
+
+
+class _Settled(Ledger):
+    """Keeps what grading the same code again would only repeat: what could not run may run next time."""
+
+    def keep(self, submission: Submission, lab: str, report: Report) -> None:
+        if all(one.passed is not None or one.message.startswith(NOT_ATTEMPTED) for one in report.results):
+            super().keep(submission, lab, report)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def standings(folder: Path, kept: Path = KEPT) -> list[Standing]:
 
     Args:
         folder: where the learner's labs are; of several files of one lab each counts for itself.
-        kept: the file of reports, which is written anew.
+        kept: the folder of outcomes.
 
     Raises:
         FileNotFoundError: there is no such folder, or no lab in it.
@@ -92,9 +94,8 @@ def standings(folder: Path, kept: Path = KEPT) -> list[Standing]:
     works = list(_works(folder))
     if not works:
         raise FileNotFoundError(f"there is no lab in {folder}")
-    begun = {path: _digest(path, lab) for lab, path in works if _was_begun(path)}
-    reports = _reports(begun, _read_kept(kept))
-    _keep(kept, {begun[path]: report for path, report in reports.items() if _is_settled(report)})
+    begun = [path for _, path in works if _was_begun(path)]
+    reports = dict(zip(begun, grade(begun, ledger=_Settled(kept, Limits())), strict=True)) if begun else {}
     return [
         Standing(lab, path, reports.get(path) if path else None) for lab in LABS for path in _paths(works, lab)
     ]
@@ -159,63 +160,3 @@ def _was_begun(path: Path) -> bool:
     except (OSError, ValueError, AttributeError):
         # Not as the kit ships it, so somebody changed it.
         return True
-
-
-def _digest(path: Path, lab: str) -> str:
-    """The hash of a submission's code, of its lab and of the checks. Outputs and prose do not count."""
-    try:
-        submission = read(path, LABS, Limits())
-    except Unreadable as exc:
-        submission = Submission(str(path), source=str(exc))
-    code = json.dumps([lab, submission.cells, submission.source, _digest_of_checks()])
-    return hashlib.sha256(code.encode()).hexdigest()
-
-
-@functools.cache
-def _digest_of_checks() -> str:
-    """The hash of all that judges, so that a newer kit grades anew."""
-    text = hashlib.sha256()
-    kit = Path(__file__).parent
-    for path in sorted([*kit.glob("checks/*.py"), *kit.glob("grading/*.py")]):
-        text.update(path.read_bytes())
-    return text.hexdigest()
-
-
-def _reports(begun: Mapping[Path, str], known: Mapping[str, Report]) -> dict[Path, Report]:
-    """The report of each file: known, or graded now."""
-    reports = {path: known[digest] for path, digest in begun.items() if digest in known}
-    new = [path for path in begun if path not in reports]
-    if new:
-        reports |= zip(new, grade(new), strict=True)
-    return reports
-
-
-def _is_settled(report: Report) -> bool:
-    """Whether grading the same code again would say the same: what could not run may run next time."""
-    return bool(report.results) and all(
-        result.passed is not None or result.message.startswith(NOT_ATTEMPTED) for result in report.results
-    )
-
-
-def _read_kept(kept: Path) -> dict[str, Report]:
-    try:
-        return {digest: _report(fields) for digest, fields in json.loads(kept.read_text("utf-8")).items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        # Not there, cut short, or of another version of the kit: everything is graded anew.
-        return {}
-
-
-def _report(fields: Mapping[str, Any]) -> Report:
-    results = tuple(Result(**result) for result in fields["results"])
-    return Report(fields["submission"], fields["lab"], results, fields["error"])
-
-
-def _keep(kept: Path, reports: Mapping[str, Report]) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    fields = ("submission", "lab", "results", "error")
-    kept_ones = {digest: dataclasses.asdict(report) for digest, report in reports.items()}
-    text = json.dumps({digest: {name: one[name] for name in fields} for digest, one in kept_ones.items()})
-    # Whole or not at all: two of these commands may run at once.
-    beside = kept.with_suffix(f".{os.getpid()}")
-    beside.write_text(text, "utf-8")
-    os.replace(beside, kept)
