@@ -191,8 +191,6 @@ class _Connection(asyncio.Protocol):
                     raise TooLong
             elif not isinstance(event, h11.InformationalResponse):
                 break
-            elif event.status_code == 101:
-                raise h11.RemoteProtocolError("the server switched to another protocol")
         assert head
         return Answer(head.status_code, _joined(head.headers), bytes(body))
 
