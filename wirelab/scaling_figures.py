@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from .capacity import Assumptions, Measured, Plan, borders, plan
 from .crowds import Footprint, Upkeep, for_each_client
@@ -107,12 +108,12 @@ def load_for_an_age(polls: Mapping[float, Record], push: Record) -> None:
     )
 
 
-def what_was_read(seen: Mapping[str, Counter[str]], guess: Prediction) -> None:
-    """Show what readers of new todos got, in per cent, with a guess of how many got the right one.
+def what_was_read(seen: Mapping[str, Counter[str]], mark: Callable[[Axes], None]) -> None:
+    """Show what readers of new todos got, in per cent.
 
     Args:
         seen: how often readers got "their todo", "404" and "another's todo", by the way in.
-        guess: in per cent.
+        mark: draws a guess on the axes.
     """
     figure, axis = axes(height=3.6)
     kinds = ("their todo", "404", "another's todo")
@@ -128,7 +129,7 @@ def what_was_read(seen: Mapping[str, Counter[str]], guess: Prediction) -> None:
             edgecolor="white",
             label=kind,
         )
-    mark_prediction(axis, guess)
+    mark(axis)
     axis.set(ylabel="of all reads, %", xticks=places, xticklabels=list(seen), ylim=(0, 125))
     axis.legend(ncols=2, loc="upper right", fontsize=9)
     show(
