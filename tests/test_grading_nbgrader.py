@@ -1,7 +1,7 @@
 """nbgrader takes the labs as they are: a solution gets full marks there, an unsolved lab none.
 
-Here the quickest lab, from assignment to gradebook; the others, which take minutes, with ``-m benchmark``. That every
-lab is what nbgrader itself would release is for ``test_authoring``.
+Here the quickest lab, from assignment to gradebook; the others, which take minutes, with ``-m benchmark``. That
+every lab is what nbgrader itself would release is for ``test_authoring``.
 """
 
 from __future__ import annotations

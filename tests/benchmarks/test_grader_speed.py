@@ -22,8 +22,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LAB = "01_todo_api"
 BATCH = 40
-# Seconds between two looks at the memory.
-LOOK = 0.1
+# Seconds between two looks at the memory, and between those where the time counts: a look takes time as well.
+LOOK, RARE_LOOK = 0.1, 2.0
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(1800)]
 
@@ -36,7 +36,7 @@ class Run:
     peak: float
 
 
-def run(command: Sequence[str], folder: Path, good: Callable[[int], bool]) -> Run:
+def run(command: Sequence[str], folder: Path, good: Callable[[int], bool], look: float = LOOK) -> Run:
     """Run a command and watch its memory."""
     start = time.perf_counter()
     path = f"{Path(command[0]).parent}{os.pathsep}{os.environ['PATH']}"
@@ -49,7 +49,7 @@ def run(command: Sequence[str], folder: Path, good: Callable[[int], bool]) -> Ru
     def watch() -> None:
         nonlocal peak
         root = psutil.Process(process.pid)
-        while not watching.wait(LOOK):
+        while not watching.wait(look):
             peak = max(peak, memory(root))
 
     watcher = threading.Thread(target=watch)
@@ -94,10 +94,10 @@ def class_of(count: int, folder: Path) -> Path:
     return folder
 
 
-def grade(folder: Path) -> Run:
+def grade(folder: Path, look: float = RARE_LOOK) -> Run:
     """Our own grader on a class."""
     command = [sys.executable, "-m", "wirelab", "grade", "submitted", "--format", "csv"]
-    return run(command, folder, lambda status: status == 0)
+    return run(command, folder, lambda status: status == 0, look)
 
 
 def test_faster_and_smaller_than_nbgrader(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,14 +110,15 @@ def test_faster_and_smaller_than_nbgrader(tmp_path: Path, capsys: pytest.Capture
     (course / "nbgrader_config.py").write_text("get_config().CourseDirectory.course_id = 'benchmark'\n")
     run([program, "generate_assignment", LAB], course, lambda status: status == 0)
     ours = [grade(course)]
-    theirs = run([program, "autograde", LAB], course, lambda status: status == 0)
+    theirs = run([program, "autograde", LAB], course, lambda status: status == 0, RARE_LOOK)
     ours.append(grade(course))
+    peak = grade(course, LOOK).peak
     seconds = sum(one.seconds for one in ours) / len(ours)
     with capsys.disabled():
         print(f"\n{BATCH} submissions: wirelab {seconds:.2f} s, nbgrader {theirs.seconds:.1f} s: ", end="")
-        print(f"{theirs.seconds / seconds:.1f} times; peak {ours[0].peak:.0f} and {theirs.peak:.0f} MiB")
+        print(f"{theirs.seconds / seconds:.1f} times; peak {peak:.0f} and {theirs.peak:.0f} MiB")
     assert theirs.seconds >= 15 * seconds
-    assert max(one.peak for one in ours) < theirs.peak
+    assert peak < theirs.peak
 
 
 def test_twice_the_batch_costs_twice_the_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,8 +174,11 @@ def _write(text: str) -> None:
 
 
 def _replace(output: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; to a device or a pipe as it comes."""
     try:
+        if output.exists() and not output.is_file():
+            output.write_bytes(text.encode("utf-8"))
+            return
         with tempfile.NamedTemporaryFile("wb", dir=output.absolute().parent, delete=False) as file:
             file.write(text.encode("utf-8"))
         os.replace(file.name, output)
