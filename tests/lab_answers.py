@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from wirelab.checks import LABS, Result
+from wirelab.checks.board_browser import browser_path
 from wirelab.checks.local import LocalTarget
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -44,6 +45,12 @@ def must_fail(answer: Path) -> dict[str, str]:
         return dict(constants(answer)["FAILS"])
     except KeyError:
         raise AssertionError(f"{answer.name} does not say what it FAILS") from None
+
+
+def lacking(answer: Path) -> str:
+    """What this machine lacks to find the mistake of a wrong answer; empty if nothing."""
+    seen_on_a_page = any(check.startswith("page.") for check in must_fail(answer))
+    return "needs Chromium and the package playwright" if seen_on_a_page and browser_path() is None else ""
 
 
 def source_of(answer: Path) -> str:
@@ -102,12 +109,12 @@ def judge_together(lab: str, works: Mapping[Any, Mapping[str, Any]]) -> dict[Any
 
 @cache
 def judged_bank(lab: str) -> Mapping[Path, list[Result]]:
-    """The results of every answer to a lab, judged once.
+    """The results of every answer to a lab that can be judged here, judged once.
 
     In a crowd on a busy machine a mistake of a few milliseconds can drown, and a server that hangs takes long: a
     wrong answer that surprises is judged once more, alone. A right one has to pass in the crowd.
     """
-    right, wrong = answers(lab, "right"), answers(lab, "wrong")
+    right, wrong = answers(lab, "right"), [answer for answer in answers(lab, "wrong") if not lacking(answer)]
     works = {answer: deliverables(answer) for answer in [*right, *wrong]}
     results = judge_together(lab, works)
     for answer in wrong:
