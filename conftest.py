@@ -1,11 +1,18 @@
-"""How the tests are spread over processes."""
+"""How the tests are spread over processes, and that they can be interrupted."""
 
 from __future__ import annotations
 
 import re
+import signal
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+
+
+def pytest_configure() -> None:
+    """Let tests interrupt what they start: in a background job of a shell, all would ignore that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ByLessonAndLab(LoadScopeScheduling):

@@ -41,8 +41,9 @@ def test_all_hear_what_the_first_one_says_and_answer_pings(hall: Server) -> None
 
 
 def test_growth_counts_one_handle_for_each_client(hall: Server) -> None:
-    seen = asyncio.run(growth(hall, [50, 100]))
-    assert [step.clients for step in seen] == [1, 50, 100]
+    # So many, because the system counts processor time in steps of 10 ms, and opening takes some 0.15.
+    seen = asyncio.run(growth(hall, [100, 400]))
+    assert [step.clients for step in seen] == [1, 100, 400]
     assert for_each_client(seen, "handles").value == pytest.approx(1, abs=0.05)
     assert seen[-1].cpu > seen[0].cpu
 
