@@ -293,6 +293,17 @@ def certificate(folder: Path) -> tuple[Any, Path, Path]:
     return authority, folder / "cert.pem", folder / "key.pem"
 
 
+def sends_tickets(port: int, trust: ssl.SSLContext) -> bool:
+    """Whether a server's first bytes after the TLS handshake include a session ticket."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as tcp,
+        trust.wrap_socket(tcp, server_hostname="127.0.0.1") as tls,
+    ):
+        tls.sendall(b"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert tls.recv(1)
+        return bool(tls.session and tls.session.has_ticket)
+
+
 def test_serves_https_and_wss_through_uvicorns_options(tmp_path: Path) -> None:
     authority, cert, key = certificate(tmp_path)
     client_side = ssl.create_default_context()
@@ -305,6 +316,7 @@ def test_serves_https_and_wss_through_uvicorns_options(tmp_path: Path) -> None:
         with connect(f"{server.ws}/echo", ssl=client_side, proxy=None) as websocket:
             websocket.send("hi")
             assert websocket.recv(DEADLINE) == "hi"
+        assert not sends_tickets(server.port, client_side)
         # A client that opens TCP and never begins the TLS handshake is not to hold up the stop.
         with socket.create_connection(("127.0.0.1", server.port)) as silent:
             server.stop()
@@ -321,6 +333,7 @@ def test_serves_wss_through_the_ssl_option_of_websockets(tmp_path: Path) -> None
     authority.configure_trust(client_side)
     with serve(echo, ssl=server_side) as server:
         assert server.ws == f"wss://127.0.0.1:{server.port}"
+        assert not sends_tickets(server.port, client_side)
         with connect(server.ws, ssl=client_side, proxy=None) as websocket:
             websocket.send("hi")
             assert websocket.recv(DEADLINE) == "hi"

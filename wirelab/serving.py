@@ -128,7 +128,8 @@ def serve(
         process: run in a process of its own instead of a thread; needs a dotted name or an importable function.
         log: print a line for each request (ASGI) or connection (handler).
         factory: `app` makes the application and is called without arguments.
-        **options: passed on to `uvicorn.Config` or `websockets.asyncio.server.serve`.
+        **options: passed on to `uvicorn.Config` or `websockets.asyncio.server.serve`. With TLS, the server
+            sends no session tickets: on them, clients that read in one thread and write in another may hang.
 
     Raises:
         ServeError: the port is taken, the name cannot be imported, the application is of neither kind, its
