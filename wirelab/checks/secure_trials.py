@@ -32,7 +32,7 @@ SAMPLES, TIME_ROUNDS = 8, 3
 # How many times as long the shortest ones of a kind may take, and of how many pairs the same kind may be quicker.
 FACTOR, QUICKER = 1.6, 0.8
 # How many log in at once, how much of that time one GET may wait, and how often it is tried.
-CROWD, STALLED, CROWD_ROUNDS = 50, 0.4, 2
+CROWD, STALLED, CROWD_ROUNDS = 50, 0.6, 3
 # How many times the deadline of one answer the crowd may take.
 CROWD_PATIENCE = 3.0
 
