@@ -22,14 +22,10 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-import requests
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from websockets.sync.client import connect
 
-from ..apps import todos  # noqa: F401  (what labs show and mend)
 from ..checks.remote import answer_calls, serving
-from ..lab import open_lab  # noqa: F401  (what every lab imports)
 from ..serving import serve, stop_all
 from .channel import Channel, Message
 
@@ -129,6 +125,13 @@ def warm_up() -> None:
     Each thing happens a few times: the interpreter fits code to what it meets (PEP 659), and the copies of this
     process inherit that.
     """
+    # Here, for a process that is started afresh shall only import what its submission does.
+    import requests
+    from websockets.sync.client import connect
+
+    from ..apps import todos  # noqa: F401  (what labs show and mend)
+    from ..lab import open_lab  # noqa: F401  (what every lab imports)
+
     shell = Shell.instance()
     for cell in SAMPLE_CELLS:
         asyncio.run(run_cell(shell, cell))
