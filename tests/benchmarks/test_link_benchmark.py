@@ -11,18 +11,13 @@ import hashlib
 import random
 import socket
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from truth_support import (
     BODIES,
     Certificate,
