@@ -138,10 +138,14 @@ def test_who_walks_by_keyboard_sees_where(css: str) -> None:
 
 
 @pytest.mark.parametrize("people", SEEN_BY)
-def test_the_first_contenders_of_a_figure_are_told_apart(people: str) -> None:
-    looks = [look for look, _ in zip(plots.looks(), range(6), strict=False)]
-    seen = [lightness_and_hue(SEEN_BY[people] @ linear(look["color"])) for look in looks]
-    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 10
+def test_contenders_of_a_figure_are_told_apart(people: str) -> None:
+    seen = [lightness_and_hue(SEEN_BY[people] @ linear(colour)) for colour in plots.PALETTE]
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 15
+
+
+@pytest.mark.parametrize("colour", plots.PALETTE)
+def test_contenders_of_a_figure_stand_out_from_the_page(colour: str) -> None:
+    assert contrast(colour, LIGHT[0]) >= GRAPHIC
 
 
 def test_no_contenders_differ_by_colour_alone() -> None:
