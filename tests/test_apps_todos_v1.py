@@ -138,9 +138,18 @@ def test_a_wrong_type_names_the_right_ones(ask: Ask) -> None:
     assert (refused.status_code, refused.headers["Accept-Patch"]) == (415, f"{MERGE_PATCH}, application/json")
 
 
+def test_head_is_get_without_the_body(ask: Ask) -> None:
+    for path in ("/v1/todos", "/v1/todos/1"):
+        head, get = ask("HEAD", path), ask("GET", path)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("ETag", "Content-Type", "Content-Length"):
+            assert head.headers[name] == get.headers[name]
+        assert ask("HEAD", path, headers={"If-None-Match": head.headers["ETag"]}).status_code == 304
+
+
 def test_a_405_names_every_method(ask: Ask) -> None:
-    assert ask("PUT", "/v1/todos").headers["Allow"] == "GET, POST"
-    assert ask("POST", "/v1/todos/1").headers["Allow"] == "DELETE, GET, PATCH, PUT"
+    assert ask("PUT", "/v1/todos").headers["Allow"] == "GET, HEAD, POST"
+    assert ask("POST", "/v1/todos/1").headers["Allow"] == "DELETE, GET, HEAD, PATCH, PUT"
     assert ask("GET", "/nowhere").status_code == 404
 
 

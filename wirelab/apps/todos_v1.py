@@ -6,6 +6,7 @@
 What it promises stands in its own OpenAPI document, ``/openapi.json``; what it follows:
 
 * errors are problem details (RFC 9457), and a 405 names every method that there is (RFC 9110, 15.5.6);
+* HEAD is answered wherever GET is (RFC 9110, 9.3.2);
 * ``ETag``, ``If-None-Match``, ``If-Match`` (RFC 9110, 13); a PATCH without ``If-Match`` gets a 428 (RFC 6585);
 * PATCH (RFC 5789) takes a merge patch (RFC 7396); PUT and DELETE honour ``If-Match`` if it is sent;
 * pages are linked with ``Link: <…>; rel="next"`` (RFC 8288);
@@ -37,6 +38,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 BURST, RATE = 20, 5.0  # requests at once; requests a second after that
 PAGE, MAX_LIMIT = 20, 100  # todos on a page, unless asked for otherwise; and at most
@@ -119,6 +121,18 @@ class Problem(Exception):
 
 
 # Rate limits
+
+
+class HeadLikeGet:
+    """Has HEAD answered as GET would be (RFC 9110, 9.3.2). The server knows what came, and leaves out the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        asked = scope.get("method")
+        await self._app({**scope, "method": "GET"} if asked == "HEAD" else scope, receive, send)
 
 
 class Buckets:
@@ -428,6 +442,7 @@ def create_app(*, burst: int = BURST, rate: float = RATE, secret: bytes | None =
 
     app = FastAPI(title="Todos", version="1.0.0", redirect_slashes=False)
     app.router.dependencies.append(Depends(admit))
+    app.add_middleware(HeadLikeGet)
 
     def find(todo_id: int) -> TodoDict:
         if todo_id not in todos:
@@ -549,9 +564,8 @@ def create_app(*, burst: int = BURST, rate: float = RATE, secret: bytes | None =
         if error.status_code == 405:
             # A framework names the methods of the first route at this path only.
             routes = [route for route in app.routes if route.matches(request.scope)[0] != Match.NONE]
-            headers["Allow"] = ", ".join(
-                sorted({name for route in routes for name in getattr(route, "methods", ())})
-            )
+            names = {name for route in routes for name in getattr(route, "methods", ())}
+            headers["Allow"] = ", ".join(sorted(names | {"HEAD"} if "GET" in names else names))
         return Problem(error.status_code, str(error.detail), headers=headers).response
 
     @app.exception_handler(RequestValidationError)
