@@ -86,6 +86,19 @@ async def mirror(start):
         yield value
 
 
+async def where():
+    return [os.getpid(), threading.get_ident()]
+
+
+async def places():
+    yield await where()
+
+
+@contextlib.asynccontextmanager
+async def place():
+    yield await where()
+
+
 async def wait_long():
     await asyncio.sleep(600)
 
@@ -181,6 +194,87 @@ def test_calls_share_one_process(way):
     assert items == [5, 6, 7]
     assert seen["closed"] is True
     assert ("closed" in state) == (way == "thread")
+
+
+def test_first_calls_at_once_share_one_process(way):
+    async def entered(target):
+        async with target.enter("place") as value:
+            return await value.value()
+
+    async def work(target):
+        calls = [target.call("where") for _ in range(5)]
+        return await asyncio.gather(
+            *calls, anext(target.iterate("places")), anext(target.iterate("places")), entered(target)
+        )
+
+    first, *others = on_target(work)
+    assert others == 7 * [first]
+
+
+def test_start_that_fails_tells_all_and_can_be_tried_again(forks, monkeypatch):
+    starts = []
+
+    @contextlib.asynccontextmanager
+    async def no_child(objects):
+        starts.append(objects)
+        await asyncio.sleep(0)
+        raise NotStarted("no room.")
+        yield
+
+    async def work(target):
+        with monkeypatch.context() as patch:
+            patch.setattr(local, "_child", no_child)
+            told = await asyncio.gather(*(target.call("where") for _ in range(8)), return_exceptions=True)
+        return told, await target.call("add", 1, 2)
+
+    told, answer = on_target(work)
+    assert [str(error) for error in told] == 8 * ["no room."]
+    assert len(starts) == 1
+    assert answer == 3
+
+
+def test_first_caller_may_give_up_while_the_process_starts(forks, monkeypatch):
+    child, begun, may_go_on = local._child, asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def slow_child(objects):
+        begun.set()
+        await may_go_on.wait()
+        async with child(objects) as made:
+            yield made
+
+    async def work(target):
+        first, second = [asyncio.ensure_future(target.call("add", 1, number)) for number in (1, 2)]
+        await begun.wait()
+        first.cancel()
+        await asyncio.wait([first])
+        may_go_on.set()
+        return first.cancelled(), await second
+
+    monkeypatch.setattr(local, "_child", slow_child)
+    assert on_target(work) == (True, 3)
+
+
+def test_target_that_is_left_ends_a_start(forks, monkeypatch):
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def stuck_child(objects):
+        begun.set()
+        try:
+            await asyncio.sleep(600)
+            yield
+        finally:
+            ended.set()
+
+    async def work(target):
+        calling = asyncio.ensure_future(target.call("where"))
+        await begun.wait()
+        return calling
+
+    monkeypatch.setattr(local, "_child", stuck_child)
+    on_target(work)
+    assert ended.is_set()
 
 
 def test_generator_stays_ended_and_can_be_closed(way):

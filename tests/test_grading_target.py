@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from grading_support import LAB, SHORT
 
 from wirelab.checks import Lab, NotStarted, RemoteError
 from wirelab.grading import Crew
+from wirelab.grading.crew import CrewError, Process
 from wirelab.grading.session import SandboxTarget, Session
 from wirelab.grading.submission import Submission
 
@@ -70,6 +72,14 @@ async def mirror():
     yield board
 
 
+async def where():
+    return os.getpid()
+
+
+async def places():
+    yield os.getpid()
+
+
 def sleep():
     import time
 
@@ -85,7 +95,7 @@ KINDS = {
     "echo": "websocket",
     "nonsense": "asgi",
     "missing": "asgi",
-    **dict.fromkeys(("add", "fetch", "count", "mirror", "sleep", "absent"), "function"),
+    **dict.fromkeys(("add", "fetch", "count", "mirror", "where", "places", "sleep", "absent"), "function"),
 }
 
 
@@ -201,6 +211,78 @@ def test_calls_share_a_process_and_generators_go_step_by_step(crew: Crew) -> Non
             assert caught.value.text == "that is all"
             async with made.enter("mirror") as board:
                 assert await board.value() == {"in": True}
+
+    asyncio.run(run())
+
+
+def test_first_calls_at_once_share_one_process(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that listen; what one of them lacks is no matter to the others."""
+    begun: list[bool] = []
+    start = crew.start
+
+    def counted(*, fresh: bool) -> Process:
+        begun.append(fresh)
+        return start(fresh=fresh)
+
+    async def run() -> None:
+        async with target(crew) as made:
+            absent, sock, *places = await asyncio.gather(
+                made.call("absent"),
+                made.listen(),
+                *(made.call("where") for _ in range(5)),
+                *(anext(made.iterate("places")) for _ in range(3)),
+                return_exceptions=True,
+            )
+            assert isinstance(absent, NotStarted)
+            assert isinstance(sock, socket.socket)
+            sock.close()
+            assert isinstance(places[0], int)
+            assert places == 8 * [await made.call("where")]
+
+    monkeypatch.setattr(crew, "start", counted)
+    asyncio.run(run())
+    assert begun == [False]
+
+
+def test_servers_at_once_are_copies_of_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[bool] = []
+
+    async def run(crew: Crew) -> None:
+        start = crew.start
+
+        def counted(*, fresh: bool) -> Process:
+            begun.append(fresh)
+            return start(fresh=fresh)
+
+        monkeypatch.setattr(crew, "start", counted)
+        async with target(crew) as made, asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(visit(made))
+
+    async def visit(made: SandboxTarget) -> None:
+        async with made.serve("app") as served:
+            assert (await get(served.http)).split()[0] == "1"
+
+    with Crew(SHORT) as crew:
+        asyncio.run(run(crew))
+    assert begun == [False]
+
+
+def test_start_that_fails_tells_all_and_can_be_tried_again(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[bool] = []
+
+    def no_process(*, fresh: bool) -> Process:
+        begun.append(fresh)
+        raise CrewError("there is no room")
+
+    async def run() -> None:
+        async with target(crew) as made:
+            with monkeypatch.context() as patch:
+                patch.setattr(crew, "start", no_process)
+                told = await asyncio.gather(*(made.call("add", 1, 2) for _ in range(8)), return_exceptions=True)
+            assert [str(error) for error in told] == 8 * ["there is no room."]
+            assert begun == [False]
+            assert await made.call("add", 1, 2) == [3, 1]
 
     asyncio.run(run())
 

@@ -135,7 +135,8 @@ class Target(Protocol):
     async def call(self, name: str, *args: Any) -> Any:
         """Call a function, plain or async, in the target's process for calls; return what it returned.
 
-        That process is started at the first ``call``, ``iterate`` or ``enter`` and serves the later ones too.
+        That process is started at the first ``call``, ``iterate`` or ``enter`` and serves the later ones too, and
+        those that come while it starts.
         """
 
     def iterate(self, name: str, *args: Any) -> RemoteIterator:

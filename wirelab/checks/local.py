@@ -21,17 +21,14 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any, Protocol
 
 from wirelab._background import listening_socket
-from wirelab.checks import Lab, NotStarted, RemoteError
-from wirelab.checks.remote import Calls, EnteredValue, RemoteGenerator, answer_calls, serving, settled
+from wirelab.checks import Lab, NotStarted
+from wirelab.checks.remote import Calls, answer_calls, serving, settled
+from wirelab.checks.targets import CallingTarget, RemoteServer, start_server
 
 CAN_FORK = hasattr(os, "fork")
-# Seconds until a deliverable that neither starts nor fails is given up.
-START_DEADLINE = 10.0
-# Seconds that a server may take to tell what its handlers raised.
-ERRORS_DEADLINE = 0.5
 
 
-class LocalTarget:
+class LocalTarget(CallingTarget):
     """Objects of this process as a target for checks; one for each exercise, in an ``async with``.
 
     Args:
@@ -41,18 +38,9 @@ class LocalTarget:
 
     def __init__(self, lab: Lab, objects: Mapping[str, Any]) -> None:
         """Start nothing yet."""
+        super().__init__()
         self._lab = lab
         self._objects = objects
-        self._running = contextlib.AsyncExitStack()
-        self._calls: Calls | None = None
-
-    async def __aenter__(self) -> LocalTarget:
-        """Start nothing yet."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """End what answers calls."""
-        await self._running.aclose()
 
     @contextlib.asynccontextmanager
     async def serve(
@@ -67,58 +55,26 @@ class LocalTarget:
         port = listener.getsockname()[1]
         functions = serving(self._objects[name], self._lab.deliverables[name], listener)
         async with _child(functions, listener) as (calls, child):
-            try:
-                given = await settled(args, lambda: listening_socket(0))
-                async with asyncio.timeout(START_DEADLINE):
-                    await calls.call("start", given, options)
-            except (RemoteError, NotStarted) as error:
-                raise NotStarted(f"{name} did not start: {error}.") from None
-            except TimeoutError:
-                raise NotStarted(f"{name} was not ready within {START_DEADLINE:g} seconds.") from None
+            await start_server(name, calls, await settled(args, lambda: listening_socket(0)), options)
             yield LocalServer(port, calls, child)
 
     async def listen(self) -> socket.socket:
         """See ``Target``."""
         return listening_socket(0)
 
-    async def call(self, name: str, *args: Any) -> Any:
-        """See ``Target``."""
-        return await (await self._started()).call(name, *args)
-
-    def iterate(self, name: str, *args: Any) -> RemoteGenerator:
-        """See ``Target``."""
-        return RemoteGenerator(self._started, name, args)
-
     @contextlib.asynccontextmanager
-    async def enter(self, name: str, *args: Any) -> AsyncIterator[EnteredValue]:
-        """See ``Target``."""
-        async with (await self._started()).enter(name, *args) as value:
-            yield value
-
-    async def _started(self) -> Calls:
-        if self._calls is None:
-            calls, _ = await self._running.enter_async_context(_child(self._objects))
-            self._calls = calls
-        return self._calls
+    async def _process(self) -> AsyncIterator[Calls]:
+        async with _child(self._objects) as (calls, _):
+            yield calls
 
 
-class LocalServer:
+class LocalServer(RemoteServer):
     """A deliverable that serves in a child of this process; see ``Served``."""
 
     def __init__(self, port: int, calls: Calls, child: _Child) -> None:
         """Name the addresses."""
-        self.http = f"http://127.0.0.1:{port}"
-        self.ws = f"ws://127.0.0.1:{port}"
-        self._calls = calls
+        super().__init__(port, calls)
         self._child = child
-
-    async def errors(self) -> list[str]:
-        """See ``Served``."""
-        try:
-            async with asyncio.timeout(ERRORS_DEADLINE):
-                return list(await self._calls.call("errors"))
-        except (RemoteError, TimeoutError):
-            return []
 
     async def memory(self) -> int | None:
         """Unknown: a child shares the kernel's memory."""

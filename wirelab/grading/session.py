@@ -11,15 +11,12 @@ from functools import partial
 from typing import Any
 
 from .._background import listening_socket
-from ..checks import Lab, NotStarted, RemoteError
-from ..checks.remote import Calls, EnteredValue, RemoteGenerator, settled
+from ..checks import Lab, NotStarted
+from ..checks.remote import Calls, settled
+from ..checks.targets import CallingTarget, RemoteServer, start_server, texts
 from .crew import Crew, CrewError, Process
 from .submission import Submission
 
-# Seconds until a deliverable that neither starts nor fails is given up.
-START_DEADLINE = 10.0
-# Seconds that a server may take to tell what its handlers raised.
-ERRORS_DEADLINE = 0.5
 # Seconds beyond their own limit until cells that do not end are given up.
 CELLS_GRACE = 3.0
 # Seconds for what a process that has its wits about it does at once.
@@ -37,8 +34,8 @@ class Learner:
     def __init__(self, process: Process, said: dict[str, Any], *, reusable: bool) -> None:
         self.process = process
         self.reusable = reusable and said.get("forks") is True
-        self.faults = _texts(said.get("faults"))
-        self._missing = _texts(said.get("missing"))
+        self.faults = texts(said.get("faults"))
+        self._missing = texts(said.get("missing"))
         self._numbers = itertools.count(1)
 
     def demand(self, name: str) -> None:
@@ -82,10 +79,6 @@ class Learner:
                 self.process.channel.receive()
 
 
-def _texts(said: object) -> list[str]:
-    return [str(one) for one in said] if isinstance(said, list) else []
-
-
 class Session:
     """A submission's processes; in an ``async with``, which ends them all.
 
@@ -103,6 +96,8 @@ class Session:
         self.deaths: list[str] = []
         self._hopeless = ""
         self._shared: Learner | None = None
+        # Held while the process that is copied is looked for: those who ask at once get the same one.
+        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> Session:
         """Start nothing but the clock."""
@@ -116,12 +111,12 @@ class Session:
 
     @contextlib.asynccontextmanager
     async def copy(
-        self, name: str, *sockets: socket.socket, fresh: bool = False, **order: Any
+        self, name: str = "", *sockets: socket.socket, fresh: bool = False, **order: Any
     ) -> AsyncIterator[tuple[Calls, Learner, int]]:
         """A process of its own in which only the submission's own cells have run, ready to be asked.
 
         Raises:
-            NotStarted: there is none, or the submission does not define `name`.
+            NotStarted: there is none, or the submission does not define `name`, if one is given.
         """
         learner, number = await self._learner(fresh=fresh), 0
         here, there = socket.socketpair()
@@ -139,12 +134,13 @@ class Session:
         """A process that can be copied, or that nobody has used."""
         if fresh:
             return await self._start(fresh=True)
-        if self._shared and self._shared.process.over():
-            self._bury(self._shared)
-            self._shared = None
-        learner = self._shared or await self._start(fresh=False)
-        self._shared = learner if learner.reusable else None
-        return learner
+        async with self._looking:
+            if self._shared and self._shared.process.over():
+                self._bury(self._shared)
+                self._shared = None
+            learner = self._shared or await self._start(fresh=False)
+            self._shared = learner if learner.reusable else None
+            return learner
 
     def _bury(self, learner: Learner) -> None:
         if learner.process.over():
@@ -203,22 +199,13 @@ async def _readable(sock: socket.socket) -> None:
         loop.remove_reader(sock)
 
 
-class SandboxTarget:
+class SandboxTarget(CallingTarget):
     """The deliverables of one submission for the checks of one exercise; see ``wirelab.checks.Target``."""
 
     def __init__(self, session: Session) -> None:
+        super().__init__()
         self._session = session
-        self._running = contextlib.AsyncExitStack()
-        self._calls: Calls | None = None
         self._learner: Learner | None = None
-
-    async def __aenter__(self) -> SandboxTarget:
-        """Start nothing yet."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """End what answers calls."""
-        await self._running.aclose()
 
     @contextlib.asynccontextmanager
     async def serve(
@@ -232,36 +219,25 @@ class SandboxTarget:
                 # From here on only the learner's process holds it: nobody is let in when that is gone.
                 listener.close()
                 given = await settled(args, partial(_listener_of, running[1]))
-                await _start_server(name, running[0], given, options)
+                await start_server(name, running[0], given, options)
                 yield SandboxServer(port, *running)
-
-    async def call(self, name: str, *args: Any) -> Any:
-        """See ``Target``."""
-        return await (await self._started(name)).call(name, *args)
-
-    def iterate(self, name: str, *args: Any) -> RemoteGenerator:
-        """See ``Target``."""
-        return RemoteGenerator(lambda: self._started(name), name, args)
-
-    @contextlib.asynccontextmanager
-    async def enter(self, name: str, *args: Any) -> AsyncIterator[EnteredValue]:
-        """See ``Target``."""
-        async with (await self._started(name)).enter(name, *args) as value:
-            yield value
 
     async def listen(self) -> socket.socket:
         """A listening socket on a free port of the loopback that the deliverables see."""
-        await self._started("")
+        await self._started()
         assert self._learner
         return _listener_of(self._learner)
 
-    async def _started(self, name: str) -> Calls:
-        if self._calls is None:
-            running = await self._running.enter_async_context(self._session.copy(name))
-            self._calls, self._learner, _ = running
+    @contextlib.asynccontextmanager
+    async def _process(self) -> AsyncIterator[Calls]:
+        async with self._session.copy() as (calls, self._learner, _):
+            yield calls
+
+    async def _reach(self, name: str) -> Calls:
+        calls = await self._started()
         assert self._learner
         self._learner.demand(name)
-        return self._calls
+        return calls
 
 
 def _listener_of(learner: Learner) -> socket.socket:
@@ -272,33 +248,13 @@ def _listener_of(learner: Learner) -> socket.socket:
         raise NotStarted("its process is gone.") from exc
 
 
-async def _start_server(name: str, calls: Calls, args: list[Any], options: dict[str, Any]) -> None:
-    try:
-        async with asyncio.timeout(START_DEADLINE):
-            await calls.call("start", args, options)
-    except (RemoteError, NotStarted) as error:
-        raise NotStarted(f"{name} did not start: {error}.") from None
-    except TimeoutError:
-        raise NotStarted(f"{name} was not ready within {START_DEADLINE:g} seconds.") from None
-
-
-class SandboxServer:
+class SandboxServer(RemoteServer):
     """A deliverable that serves in a learner's process; see ``Served``."""
 
     def __init__(self, port: int, calls: Calls, learner: Learner, number: int) -> None:
-        self.http = f"http://127.0.0.1:{port}"
-        self.ws = f"ws://127.0.0.1:{port}"
-        self._calls = calls
+        super().__init__(port, calls)
         self._learner = learner
         self._number = number
-
-    async def errors(self) -> list[str]:
-        """See ``Served``."""
-        try:
-            async with asyncio.timeout(ERRORS_DEADLINE):
-                return _texts(await self._calls.call("errors"))
-        except (RemoteError, TimeoutError):
-            return []
 
     async def memory(self) -> int | None:
         """See ``Served``; all processes of the submission together."""
