@@ -18,7 +18,7 @@ from wirelab.checks import CannotJudge, Failed, NotAttempted, NotStarted, Served
 from wirelab.checks.board_messages import Snapshot, Update, read_snapshot, read_update
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, shown
-from wirelab.checks.price_clients import MESSAGE_LIMIT, OPEN_DEADLINE, Client, named
+from wirelab.checks.price_clients import MESSAGE_LIMIT, OPEN_DEADLINE, Client
 from wirelab.checks.todo_service import STATUSES, new_task, no_handler, todos_within
 
 # Seconds until a message is there on a machine that may be busy, and once one was missed; and in which one that
@@ -414,5 +414,4 @@ def fail_on(sockets: Sequence[Socket], sent: str, got: str, expected: str) -> No
 
 def unwritten(socket: Socket) -> NotAttempted:
     """What tells that nobody wrote the socket yet."""
-    ending = named(socket.client.ending.code if socket.client.ending else None)
-    return NotAttempted(f"who listens to /updates gets {ending}, since the code for that is not written yet.")
+    return socket.client.not_written("who listens to /updates")

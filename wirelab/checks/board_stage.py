@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
-from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -22,6 +22,7 @@ from wirelab.checks.board_messages import difference
 from wirelab.checks.evidence import News, Subject
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.todo_service import STATUSES, Todo, new_task
+from wirelab.checks.websocket_server import played
 from wirelab.link import Relay
 
 # Seconds until a mirror has caught up, on a machine that may be busy; and once it was found lagging.
@@ -75,19 +76,8 @@ class Stage(Subject):
             port = listener.getsockname()[1]
             async with Relay(await target.listen(), port, delay=delay, jitter=jitter) as relay:
                 stage = cls(target, relay)
-                async with serve(
-                    stage._follow,
-                    sock=listener,
-                    process_request=stage._answer,
-                    compression=None,
-                    ping_interval=None,
-                    close_timeout=0.5,
-                ) as server:
-                    try:
-                        yield stage
-                    finally:
-                        for connection in server.connections:
-                            connection.transport.abort()
+                async with played(stage._follow, listener, process_request=stage._answer, close_timeout=0.5):
+                    yield stage
 
     def begin(self, seq: int | None = None) -> None:
         """A new board, with other todos, at `seq` or anywhere; nothing is known of who followed the old one."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, cast
+
+from wirelab.checks import Target
 
 T = TypeVar("T")
 
@@ -22,6 +25,21 @@ class Subject:
         if experiment not in self._shown:
             self._shown[experiment] = await experiment(self)
         return cast(T, self._shown[experiment])
+
+
+class FunctionSubject(Subject):
+    """A subject whose experiments call a function of the target."""
+
+    def __init__(self, target: Target) -> None:
+        """Use `open`."""
+        super().__init__()
+        self._target = target
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, target: Target) -> AsyncIterator[Self]:
+        """For one exercise."""
+        yield cls(target)
 
 
 class News:

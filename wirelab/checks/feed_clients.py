@@ -10,23 +10,23 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from websockets.client import ClientProtocol
-from websockets.frames import CloseCode, Frame, Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from wirelab.checks import CannotJudge, Failed, NotAttempted, Served, Target
-from wirelab.checks.evidence import News, Subject
+from wirelab.checks import CannotJudge, Failed, Target
+from wirelab.checks.evidence import Subject
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.feed_protocol import WELCOME, Object, hello, subscribe
-from wirelab.checks.price_clients import Ending, named
+from wirelab.checks.websocket_clients import Connection, ServedHandler, in_words
 
 # Seconds until a handshake or an answer, on a machine that may be busy; and once a server was found silent.
 ANSWER_DEADLINE, IMPATIENT_DEADLINE = 8.0, 1.0
@@ -61,14 +61,12 @@ class Message:
         return self.content.get("type") == "update"
 
 
-class Client:
+class Client(Connection):
     """One connection to the feed.
 
     Attributes:
         messages: what arrived so far, oldest first.
         pings: when pings arrived, in `perf_counter` seconds like all times here.
-        ending: how it ended, once it has and unless it was this client that left.
-        raised: what the server's code raised, as far as known, if that broke the connection.
         little_room: whether little of what it has not read is kept by the system.
     """
 
@@ -78,19 +76,16 @@ class Client:
         """Use `Feed.connect`."""
         self.messages: list[Message] = []
         self.pings: list[float] = []
-        self.ending: Ending | None = None
-        self.raised = ""
         self.little_room = False
         self._protocol, self._reader, self._writer = protocol, reader, writer
         self._said: list[str | bytes] = []
         self._parts: list[bytes] = []
-        self._reads, self._frozen, self._left = asyncio.Event(), False, False
+        self._reads, self._frozen = asyncio.Event(), False
         self._reads.set()
         self._opened = False
-        self._news = News()
         protocol.send_request(protocol.connect())
         self._write()
-        self._reading = asyncio.ensure_future(self._read())
+        super().__init__(writer.transport)
 
     async def _read(self) -> None:
         with contextlib.suppress(OSError):
@@ -98,8 +93,7 @@ class Client:
                 self._protocol.receive_data(data)
                 self._take()
                 await self._reads.wait()
-        if not self._left:
-            self._end()
+        self._end(self._protocol.close_rcvd)
 
     def _take(self) -> None:
         for event in self._protocol.events_received():
@@ -111,7 +105,7 @@ class Client:
                 case Frame(opcode=Opcode.TEXT | Opcode.BINARY | Opcode.CONT):
                     self._take_part(event)
                 case Frame(opcode=Opcode.CLOSE):
-                    self._end()
+                    self._end(self._protocol.close_rcvd)
         if not self._frozen:
             self._write()
         self._news.tell()
@@ -124,13 +118,6 @@ class Client:
             data = b"".join(self._parts)
             raw = data.decode(errors="replace") if self._is_text else data
             self.messages.append(Message(time.perf_counter(), raw))
-
-    def _end(self) -> None:
-        if self.ending is None:
-            close = self._protocol.close_rcvd
-            now = time.perf_counter()
-            self.ending = Ending(now, close.code, close.reason) if close else Ending(now)
-        self._news.tell()
 
     def _write(self) -> None:
         self._writer.writelines(data for data in self._protocol.data_to_send() if data)
@@ -171,17 +158,10 @@ class Client:
         """Send nothing more, not even the answer to a ping, but go on to note what comes."""
         self._frozen = True
 
-    async def until(self, condition: Callable[[], object], seconds: float) -> bool:
-        """Wait until a condition holds, the connection has ended or so many seconds have passed."""
-        await self._news.until(lambda: condition() or self.ending, seconds)
-        return bool(condition())
-
-    async def leave(self) -> None:
-        """Be gone without a close frame, and wait until nothing is left of the connection."""
-        self._left = True
+    def vanish(self) -> None:
+        """Be gone without a close frame, also if it had stopped reading."""
+        super().vanish()
         self._reads.set()
-        self._writer.transport.abort()
-        await self._reading
 
     @property
     def answers(self) -> list[Message]:
@@ -197,25 +177,6 @@ class Client:
     def said(self) -> str:
         """What was sent last, in words."""
         return in_words(self._said[-1]) if self._said else "nothing"
-
-    @property
-    def broke(self) -> bool:
-        """Whether it ended as when the server's code raises, or its process ends."""
-        return self.ending is not None and self.ending.code in (None, CloseCode.INTERNAL_ERROR)
-
-    @property
-    def unwritten(self) -> bool:
-        """Whether it met code that nobody has written yet: a stub raises NotImplementedError."""
-        return self.broke and self.raised.startswith("NotImplementedError")
-
-    @property
-    def end(self) -> str:
-        """How the connection ended, in words; empty if it has not."""
-        if self.ending is None:
-            return ""
-        reason = f' with the reason "{shown(self.ending.reason)}"' if self.ending.reason else ""
-        raised = f" (your code raised {shown(self.raised)})" if self.raised else ""
-        return f"{named(self.ending.code)}{reason}{raised}"
 
     def got_since(self, count: int) -> str:
         """What came after the first so many messages, in words."""
@@ -239,22 +200,8 @@ def _make_little_room(sock: socket.socket) -> bool:
     return True
 
 
-def in_words(message: str | bytes | Object) -> str:
-    """A message as a person may see it."""
-    if isinstance(message, bytes):
-        return f"the bytes {shown(repr(message)[1:])}"
-    if isinstance(message, dict):
-        return as_json(message)
-    return shown(message) or "an empty text"
-
-
-class Feed:
+class Feed(ServedHandler):
     """A feed that is being served, and the clients that a check has there."""
-
-    def __init__(self, served: Served) -> None:
-        """Use `Rooms.open`."""
-        self.served = served
-        self._clients: list[Client] = []
 
     async def connect(self, little_room: bool = False) -> Client:
         """Open a connection.
@@ -300,7 +247,7 @@ class Feed:
         if answer is None or answer.content.get("type") != "welcome":
             await self.explain(client)
             if client.unwritten:
-                raise not_written(client, "who says hello")
+                raise client.not_written("who says hello")
             raise CannotJudge(
                 f"this needs a welcome. Sent {client.said}; got {client.got_since(0)}; expected "
                 f"{as_json(WELCOME)}."
@@ -319,27 +266,16 @@ class Feed:
             if answer is None or answer.content.get("type") != "subscribed":
                 await self.explain(client)
                 if client.unwritten:
-                    raise not_written(client, "who subscribes")
+                    raise client.not_written("who subscribes")
                 raise CannotJudge(
                     f"this needs subscriptions (exercise topics). Sent {client.said}; got {client.got_since(1)}."
                 )
         return client
 
-    async def explain(self, *clients: Client) -> None:
-        """Note the server's last error with each client whose connection broke."""
-        broken = [client for client in clients if client.broke]
-        if broken and (errors := await self.served.errors()):
-            for client in broken:
-                client.raised = errors[-1]
-
     async def raised(self) -> str:
         """What the server's code raised last, as an aside; empty if it did not."""
         errors = await self.served.errors()
         return f" (your code raised {shown(errors[-1])})" if errors else ""
-
-    async def leave(self) -> None:
-        """End every connection that a check has made."""
-        await asyncio.gather(*(client.leave() for client in self._clients))
 
 
 class Rooms(Subject):
@@ -362,28 +298,14 @@ class Rooms(Subject):
         async with _served(target) as feed:
             yield cls(target, feed)
 
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[Feed]:
+    def serve(self) -> AbstractAsyncContextManager[Feed]:
         """Serve it once more, in a fresh process."""
-        async with _served(self._target) as feed:
-            yield feed
+        return _served(self._target)
 
 
-@asynccontextmanager
-async def _served(target: Target) -> AsyncIterator[Feed]:
+def _served(target: Target) -> AbstractAsyncContextManager[Feed]:
     # Without the pings of the library: those of the handler are judged.
-    async with target.serve("rooms", ping_interval=None) as served:
-        feed = Feed(served)
-        try:
-            yield feed
-        finally:
-            await feed.leave()
-
-
-def not_written(client: Client, what: str) -> NotAttempted:
-    """What tells that nobody wrote this part yet."""
-    ending = named(client.ending.code if client.ending else None)
-    return NotAttempted(f"{what} gets {ending}, since the code for that is not written yet.")
+    return Feed.start(target, "rooms", ping_interval=None)
 
 
 def fail(sent: str, got: str, expected: str) -> NoReturn:

@@ -15,26 +15,24 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
 from wirelab.checks import NotStarted, RemoteError, Target
 from wirelab.checks import feed_protocol as protocol
-from wirelab.checks.evidence import News, Subject
+from wirelab.checks.evidence import News
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.feed_protocol import Object
-from wirelab.checks.price_clients import named, new_symbol
+from wirelab.checks.price_clients import new_symbol
+from wirelab.checks.websocket_clients import named
+from wirelab.checks.websocket_server import STOP_DEADLINE, PlayedServer, stop
 
 # Seconds until the client's first move, and what it may be late later because the machine is busy.
 FIRST_DEADLINE, BUSY = 8.0, 4.0
-# Seconds until a generator that was told to stop has done so.
-STOP_DEADLINE = 1.0
 # Connections and messages of one client after which it gets no more; updates of which a caller takes notice.
 FLOOD = 200
-# Bytes of the longest message.
-MESSAGE_LIMIT = 65_536
 
 Fault: TypeAlias = Literal["reset", "freeze", "restart"]
 FAULTS: dict[Fault, str] = {
@@ -269,37 +267,13 @@ class Call:
         return f'Called stay_connected(uri, "{self.token}", {as_json(self.symbols)})'
 
 
-class Stage(Subject):
+class Stage(PlayedServer):
     """The server that a check plays, and the calls of the client that meet it."""
 
     def __init__(self, target: Target, uri: str) -> None:
         """Use `open`."""
-        super().__init__()
-        self._target = target
-        self._uri = uri
+        super().__init__(target, uri)
         self._calls: dict[str, Call] = {}
-        self._news = News()
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Stage]:
-        """For one exercise."""
-        sock = await target.listen()
-        stage = cls(target, f"ws://127.0.0.1:{sock.getsockname()[1]}")
-        async with serve(
-            stage._receive,
-            sock=sock,
-            process_request=stage._handshake,
-            compression=None,
-            ping_interval=None,
-            close_timeout=STOP_DEADLINE,
-            max_size=MESSAGE_LIMIT,
-        ) as server:
-            try:
-                yield stage
-            finally:
-                for connection in server.connections:
-                    connection.transport.abort()
 
     async def unwritten(self, call: Call) -> bool:
         """Whether a call met code that nobody has written yet, be it a stub that has no ``yield``."""
@@ -307,13 +281,7 @@ class Stage(Subject):
             return False
         if call.error.names[0] == "NotImplementedError" or call.visits:
             return call.error.names[0] == "NotImplementedError"
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_DEADLINE):
-                try:
-                    await self._target.call("stay_connected", self._uri, call.token, call.symbols)
-                except RemoteError as error:
-                    return error.names[0] == "NotImplementedError"
-        return False
+        return await self._is_stub("stay_connected", call.token, call.symbols, seconds=STOP_DEADLINE)
 
     def _handshake(self, connection: ServerConnection, request: Request) -> Response | None:
         call = self._calls.get(request.path)
@@ -348,9 +316,7 @@ class Stage(Subject):
             pulling.cancel()
             await asyncio.wait([pulling])
             del self._calls[call.path]
-            with contextlib.suppress(RemoteError, NotStarted, TimeoutError):
-                async with asyncio.timeout(STOP_DEADLINE):
-                    await client.aclose()
+            await stop(client)
             for visit in call.visits:
                 if visit.connection:
                     visit.connection.transport.abort()

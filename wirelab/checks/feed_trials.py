@@ -12,7 +12,8 @@ from typing import Any
 from wirelab.checks.evidence import at_once
 from wirelab.checks.feed_clients import ANSWER_DEADLINE, IMPATIENT_DEADLINE, Client, Feed, Message, Rooms
 from wirelab.checks.feed_protocol import HEARTBEAT, NOTICE, QUEUE, Object, publish, subscribe, unsubscribe
-from wirelab.checks.price_clients import Ending, new_symbol, odd_symbol
+from wirelab.checks.price_clients import new_symbol, odd_symbol
+from wirelab.checks.websocket_clients import Ending
 
 # How often an experiment is made before its outcome counts against the feed.
 ROUNDS = 2

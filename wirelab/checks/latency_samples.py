@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from wirelab.checks import CannotJudge, Failed, RemoteError, Target
-from wirelab.checks.evidence import Subject
+from wirelab.checks import CannotJudge, Failed, RemoteError
+from wirelab.checks.evidence import FunctionSubject
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.latency_server import is_number
 from wirelab.stats import Floats
@@ -122,19 +121,8 @@ class Sets:
         return float(np.median((limits[:, 1] - limits[:, 0]) / 2 / errors))
 
 
-class Desk(Subject):
+class Desk(FunctionSubject):
     """Where samples are handed in and their summaries come back."""
-
-    def __init__(self, target: Target) -> None:
-        """Use `open`."""
-        super().__init__()
-        self._target = target
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Desk]:
-        """For one exercise."""
-        yield cls(target)
 
     async def summarise(self, samples: Floats | Sequence[float]) -> Call:
         """Call the deliverable."""

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, cast
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from wirelab.checks import CannotJudge, Failed, RemoteError, Target
 from wirelab.checks.evidence import News, Subject, at_once
 from wirelab.checks.exchange import as_json, shown
+from wirelab.checks.websocket_server import played
 
 # Seconds for which the server keeps an answer back, or one half of it.
 HOLDS = 0.005, 0.040
@@ -346,22 +347,9 @@ async def http_server(run: Run, sock: socket.socket, *, halves: bool = False) ->
             connection.abort()
 
 
-@asynccontextmanager
-async def websocket_server(run: Run, sock: socket.socket) -> AsyncIterator[None]:
+def websocket_server(run: Run, sock: socket.socket) -> AbstractAsyncContextManager[None]:
     """Serve WebSockets to one run: one text for each text."""
-    async with serve(
-        partial(_answer, run),
-        sock=sock,
-        compression=None,
-        ping_interval=None,
-        close_timeout=STEP_DEADLINE,
-        max_size=LONGEST,
-    ) as server:
-        try:
-            yield
-        finally:
-            for connection in server.connections:
-                connection.transport.abort()
+    return played(partial(_answer, run), sock, close_timeout=STEP_DEADLINE)
 
 
 async def _answer(run: Run, connection: ServerConnection) -> None:

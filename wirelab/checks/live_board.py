@@ -29,7 +29,7 @@ from wirelab.checks.board_service import Board, Socket, fail_on
 from wirelab.checks.board_stage import PAUSE, QUIET, Mirrored, Stage, never_back, untouched
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.exchange import named as status_named
-from wirelab.checks.price_clients import named
+from wirelab.checks.websocket_clients import named
 
 # publish
 

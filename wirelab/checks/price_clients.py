@@ -8,7 +8,7 @@ import json
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.frames import CLOSE_CODE_EXPLANATIONS, CloseCode
 
-from wirelab.checks import Failed, NotStarted, Served, Target
-from wirelab.checks.evidence import News, Subject
+from wirelab.checks import Failed, NotStarted, Target
+from wirelab.checks.evidence import Subject
 from wirelab.checks.exchange import as_json, shown
+from wirelab.checks.websocket_clients import Connection, ServedHandler, in_words
 
 TOKEN = "workshop"
 INTERVAL = 0.05  # seconds
@@ -45,14 +45,6 @@ def odd_symbol() -> str:
 def subscription(symbol: str) -> str:
     """The first message of a well-behaved client."""
     return json.dumps({"token": TOKEN, "symbol": symbol}, ensure_ascii=False)
-
-
-def named(code: int | None) -> str:
-    """A close code with its name, ``1008 (policy violation)``."""
-    if code is None:
-        return "no close code, as when a line is cut"
-    name = CLOSE_CODE_EXPLANATIONS.get(code)
-    return f"close code {code}" + (f" ({name})" if name else "")
 
 
 def read(raw: str | bytes) -> Any:
@@ -94,16 +86,7 @@ class Message:
         return str(found["price"]) if "price" in found else shown(self.raw)
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a connection ended: the close code that the server sent, None if it sent none, and its reason."""
-
-    at: float
-    code: int | None = None
-    reason: str = ""
-
-
-class Client:
+class Client(Connection):
     """One connection to the stream.
 
     Attributes:
@@ -111,8 +94,6 @@ class Client:
         opened: when it was open.
         subscribed: when a subscription was sent.
         messages: what arrived so far, oldest first.
-        ending: how it ended, once it has and unless it was this client that left.
-        raised: what the server's code raised, as far as known, if that broke the connection.
     """
 
     def __init__(self, connection: ClientConnection, begun: float) -> None:
@@ -122,12 +103,8 @@ class Client:
         self.opened = time.perf_counter()
         self.subscribed = math.inf
         self.messages: list[Message] = []
-        self.ending: Ending | None = None
-        self.raised = ""
         self._first: str | bytes | None = None
-        self._left = False
-        self._news = News()
-        self._reading = asyncio.ensure_future(self._read())
+        super().__init__(connection.transport)
 
     async def _read(self) -> None:
         try:
@@ -135,16 +112,10 @@ class Client:
                 self.messages.append(Message(time.perf_counter(), raw))
                 self._news.tell()
                 if len(self.messages) == FLOOD:
-                    self._connection.transport.abort()
+                    self._transport.abort()
         except ConnectionClosed:
             pass
-        if self._left:
-            return
-        close = self._connection.protocol.close_rcvd
-        self.ending = (
-            Ending(time.perf_counter(), close.code, close.reason) if close else Ending(time.perf_counter())
-        )
-        self._news.tell()
+        self._end(self._connection.protocol.close_rcvd)
 
     async def say(self, message: str | bytes) -> None:
         """Send a message; a closed connection takes it without complaint."""
@@ -166,21 +137,6 @@ class Client:
                 return True
         return False
 
-    def vanish(self) -> None:
-        """Be gone without a close frame, as a laptop that was shut."""
-        self._left = True
-        self._connection.transport.abort()
-
-    async def leave(self) -> None:
-        """Be gone, and wait until nothing is left of the connection."""
-        self.vanish()
-        await self._reading
-
-    async def until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until a condition holds, the connection has ended or so many seconds have passed."""
-        await self._news.until(lambda: condition() or self.ending, seconds)
-        return condition()
-
     async def received(self, count: int, seconds: float) -> bool:
         """Wait until there are so many messages; see `until`."""
         return await self.until(lambda: len(self.messages) >= count, seconds)
@@ -201,25 +157,7 @@ class Client:
     @property
     def said(self) -> str:
         """What was sent first, in words."""
-        match self._first:
-            case None:
-                return "nothing"
-            case bytes(message):
-                return f"the bytes {shown(repr(message)[1:])}"
-            case "":
-                return "an empty text"
-            case message:
-                return shown(message)
-
-    @property
-    def broke(self) -> bool:
-        """Whether it ended as when the server's code raises, or its process ends."""
-        return self.ending is not None and self.ending.code in (None, CloseCode.INTERNAL_ERROR)
-
-    @property
-    def unwritten(self) -> bool:
-        """Whether it met code that nobody has written yet: a stub raises NotImplementedError."""
-        return self.broke and self.raised.startswith("NotImplementedError")
+        return "nothing" if self._first is None else in_words(self._first)
 
     @property
     def got(self) -> str:
@@ -232,27 +170,13 @@ class Client:
             return f"{came} (too many to go on listening)"
         return f"{came}, and the connection stayed open" if self.ending is None else f"{came}, and then {self.end}"
 
-    @property
-    def end(self) -> str:
-        """How the connection ended, in words; empty if it has not."""
-        if self.ending is None:
-            return ""
-        reason = f' with the reason "{shown(self.ending.reason)}"' if self.ending.reason else ""
-        raised = f" (your code raised {shown(self.raised)})" if self.raised else ""
-        return f"{named(self.ending.code)}{reason}{raised}"
-
     def fail(self, expected: str) -> NoReturn:
         """Fail the check with what was sent, what came back and what was expected."""
         raise Failed(f"Sent {self.said}; got {self.got}; expected {expected}.")
 
 
-class Stream:
+class Stream(ServedHandler):
     """A price stream that is being served, and the clients that a check has there."""
-
-    def __init__(self, served: Served) -> None:
-        """Use `PriceStream.open`."""
-        self._served = served
-        self._clients: list[Client] = []
 
     async def connect(self) -> Client:
         """Open a connection.
@@ -263,7 +187,7 @@ class Stream:
         begun = time.perf_counter()
         try:
             connection = await connect(
-                self._served.ws,
+                self.served.ws,
                 proxy=None,
                 compression=None,
                 ping_interval=None,
@@ -285,17 +209,6 @@ class Stream:
         client = await self.connect()
         await client.subscribe(symbol)
         return client
-
-    async def explain(self, *clients: Client) -> None:
-        """Note the server's last error with each client whose connection broke."""
-        broken = [client for client in clients if client.broke]
-        if broken and (errors := await self._served.errors()):
-            for client in broken:
-                client.raised = errors[-1]
-
-    async def leave(self) -> None:
-        """End every connection that a check has made."""
-        await asyncio.gather(*(client.leave() for client in self._clients))
 
 
 class PriceStream(Subject):
@@ -336,14 +249,8 @@ class PriceStream(Subject):
             yield stream
 
 
-@asynccontextmanager
-async def _served(target: Target, **options: Any) -> AsyncIterator[Stream]:
-    async with target.serve("price_stream", ping_interval=1, **options) as served:
-        stream = Stream(served)
-        try:
-            yield stream
-        finally:
-            await stream.leave()
+def _served(target: Target, **options: Any) -> AbstractAsyncContextManager[Stream]:
+    return Stream.start(target, "price_stream", ping_interval=1, **options)
 
 
 def update_flaw(raw: str | bytes, symbol: str) -> str:

@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from wirelab.checks import NotStarted, RemoteError, RemoteIterator, Target
-from wirelab.checks.evidence import News, Subject
+from wirelab.checks import RemoteError, RemoteIterator, Target
+from wirelab.checks.evidence import News
 from wirelab.checks.exchange import as_json, shown
-from wirelab.checks.price_clients import MESSAGE_LIMIT, named, new_symbol
+from wirelab.checks.price_clients import new_symbol
+from wirelab.checks.websocket_clients import named
+from wirelab.checks.websocket_server import PlayedServer, stop
 
 Update: TypeAlias = dict[str, Any]
 
@@ -211,44 +212,19 @@ class Performance:
         """Give up what the client is still doing."""
         self._asked.cancel()
         if self.last.kind != "hung":
-            with contextlib.suppress(RemoteError, NotStarted, TimeoutError):
-                async with asyncio.timeout(IMPATIENT_DEADLINE):
-                    await client.aclose()
+            await stop(client)
         for visit in self.visits:
             visit.connection.transport.abort()
 
 
-class Stage(Subject):
+class Stage(PlayedServer):
     """The server that a check plays, and the client that is called for each performance."""
 
     def __init__(self, target: Target, uri: str) -> None:
         """Use `open`."""
-        super().__init__()
-        self._target = target
-        self._uri = uri
+        super().__init__(target, uri)
         self._visits: dict[str, list[Visit]] = {}
-        self._news = News()
         self._first, self._patience = FIRST_DEADLINE, STEP_DEADLINE
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Stage]:
-        """For one exercise."""
-        sock = await target.listen()
-        stage = cls(target, f"ws://127.0.0.1:{sock.getsockname()[1]}")
-        async with serve(
-            stage._receive,
-            sock=sock,
-            compression=None,
-            ping_interval=None,
-            close_timeout=IMPATIENT_DEADLINE,
-            max_size=MESSAGE_LIMIT,
-        ) as server:
-            try:
-                yield stage
-            finally:
-                for connection in server.connections:
-                    connection.transport.abort()
 
     async def _receive(self, connection: ServerConnection) -> None:
         assert connection.request
@@ -286,10 +262,4 @@ class Stage(Subject):
 
     async def unwritten(self) -> bool:
         """Whether calling the client gives NotImplementedError, as a stub does that has no ``yield`` yet."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STEP_DEADLINE):
-                try:
-                    await self._target.call("follow", self._uri, secrets.token_hex(6), new_symbol())
-                except RemoteError as error:
-                    return error.names[0] == "NotImplementedError"
-        return False
+        return await self._is_stub("follow", secrets.token_hex(6), new_symbol(), seconds=STEP_DEADLINE)

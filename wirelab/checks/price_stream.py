@@ -17,10 +17,8 @@ from wirelab.checks import price_trials as trials
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.price_clients import (
     INTERVAL,
-    Client,
     PriceStream,
     as_object,
-    named,
     new_symbol,
     price_flaw,
     subscription,
@@ -28,13 +26,7 @@ from wirelab.checks.price_clients import (
 )
 from wirelab.checks.price_server import Performance, Stage, break_off, close, refuse
 from wirelab.checks.price_trials import need_prices, told
-
-
-def no_code(client: Client, what: str) -> NotAttempted:
-    """What tells that nobody wrote this part yet."""
-    ending = named(client.ending.code if client.ending else None)
-    return NotAttempted(f"{what} gets {ending}, since the code for that is not written yet.")
-
+from wirelab.checks.websocket_clients import named
 
 # subscribe
 
@@ -43,7 +35,7 @@ async def subscribe_untouched(prices: PriceStream) -> None:
     """Whoever subscribes meets a stub."""
     for client in (await prices.evidence(trials.subscribers)).values():
         if client.unwritten and not client.messages:
-            raise no_code(client, "who subscribes")
+            raise client.not_written("who subscribes")
 
 
 async def subscribe_update(prices: PriceStream) -> None:
@@ -136,7 +128,7 @@ async def refuse_untouched(prices: PriceStream) -> None:
     # Alone: what the server's code raised is this client's doing.
     refused = await trials.refusal(prices.stream, *trials.bad_subscriptions()[0])
     if refused.client.unwritten:
-        raise no_code(refused.client, "a client with a wrong token")
+        raise refused.client.not_written("a client with a wrong token")
 
 
 async def refuse_subscription(prices: PriceStream) -> None:
@@ -248,7 +240,7 @@ async def share_untouched(prices: PriceStream) -> None:
     """A second client of a symbol meets a stub."""
     unwritten = [client for client in (await prices.evidence(trials.shared)).clients if client.unwritten]
     if unwritten:
-        raise no_code(unwritten[-1], "a second client of the same symbol")
+        raise unwritten[-1].not_written("a second client of the same symbol")
 
 
 async def share_same(prices: PriceStream) -> None:
@@ -346,9 +338,9 @@ async def survive_untouched(prices: PriceStream) -> None:
     """A second client of a symbol meets a stub, or whoever says a word after the subscription."""
     vanish, talk = await prices.evidence(trials.treated)
     if vanish.before.unwritten:
-        raise no_code(vanish.before, "a second client of the same symbol")
+        raise vanish.before.not_written("a second client of the same symbol")
     if talk.talker.unwritten:
-        raise no_code(talk.talker, "a client that says something after its subscription")
+        raise talk.talker.not_written("a client that says something after its subscription")
 
 
 async def survive_vanish(prices: PriceStream) -> None:

@@ -10,7 +10,7 @@ from wirelab.checks import CannotJudge, Check, Exercise, Failed, Lab, NotAttempt
 from wirelab.checks import feed_calls as calls
 from wirelab.checks import feed_trials as trials
 from wirelab.checks.exchange import as_json, shown
-from wirelab.checks.feed_clients import Rooms, fail, in_words, not_written, values
+from wirelab.checks.feed_clients import Rooms, fail, values
 from wirelab.checks.feed_protocol import (
     ANSWERS,
     FIRST_DELAY,
@@ -26,7 +26,7 @@ from wirelab.checks.feed_protocol import (
     is_number,
 )
 from wirelab.checks.feed_server import FAULTS, Call, Stage
-from wirelab.checks.price_clients import named
+from wirelab.checks.websocket_clients import in_words, named
 
 # topics
 
@@ -36,10 +36,10 @@ async def topics_untouched(rooms: Rooms) -> None:
     seen = await rooms.evidence(trials.conversation)
     unwritten = [client for client in seen.clients if client.unwritten]
     if unwritten:
-        raise not_written(unwritten[0], f"who sends {unwritten[0].said}")
+        raise unwritten[0].not_written(f"who sends {unwritten[0].said}")
     nonsense = await rooms.evidence(trials.talked_nonsense)
     if nonsense.talker.unwritten:
-        raise not_written(nonsense.talker, "who sends what is no request")
+        raise nonsense.talker.not_written("who sends what is no request")
 
 
 async def topics_answers(rooms: Rooms) -> None:
@@ -200,7 +200,7 @@ async def slow_untouched(rooms: Rooms) -> None:
     seen = await rooms.evidence(trials.stopped)
     if seen.publisher.unwritten or seen.stopped.unwritten:
         who = seen.publisher if seen.publisher.unwritten else seen.stopped
-        raise not_written(who, "who publishes while a reader has stopped")
+        raise who.not_written("who publishes while a reader has stopped")
 
 
 async def slow_others(rooms: Rooms) -> None:
@@ -309,7 +309,7 @@ async def heartbeat_untouched(rooms: Rooms) -> None:
     clients = [*seen.frozen.values(), seen.silent]
     unwritten = [client for client in clients if client.unwritten]
     if unwritten:
-        raise not_written(unwritten[0], "a client that says nothing")
+        raise unwritten[0].not_written("a client that says nothing")
     if not any(client.pings or client.ending for client in clients):
         raise NotAttempted(f"no client got a ping within {seen.seconds:.0f} seconds.")
 

@@ -14,7 +14,6 @@ from websockets.frames import CloseCode
 from wirelab.checks import CannotJudge, Check, Exercise, Failed, Lab, NotAttempted
 from wirelab.checks import secure_trials as trials
 from wirelab.checks.exchange import Exchange, as_json, named, shown
-from wirelab.checks.price_clients import named as named_code
 from wirelab.checks.secure_service import (
     AUDIENCE,
     HASHES,
@@ -33,6 +32,7 @@ from wirelab.checks.secure_service import (
     token_within,
 )
 from wirelab.checks.todo_service import new_task, todos_within
+from wirelab.checks.websocket_clients import named as named_code
 
 # Seconds by which the clock of a token may be off, or its lifetime rounded.
 CLOCK = 60

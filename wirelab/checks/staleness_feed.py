@@ -21,17 +21,18 @@ from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import h11
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from wirelab.checks import Target
 from wirelab.checks.exchange import shown
+from wirelab.checks.websocket_server import played
 
 # Requests after which the feed answers no more.
 FLOOD = 200
-# Bytes of a message that a listener may send; seconds that its opening and its closing may take.
-MESSAGE_LIMIT, OPEN_TIMEOUT, CLOSE_TIMEOUT = 65_536, 3.0, 1.0
+# Seconds that a listener's opening handshake may take.
+OPEN_TIMEOUT = 3.0
 
 _random = secrets.SystemRandom()
 
@@ -320,20 +321,8 @@ class Stream:
         """
         sock = await target.listen()
         stream = cls(sock.getsockname()[1], pauses, every)
-        async with serve(
-            stream._send_updates,
-            sock=sock,
-            process_request=stream._admit,
-            compression=None,
-            ping_interval=None,
-            open_timeout=OPEN_TIMEOUT,
-            close_timeout=CLOSE_TIMEOUT,
-            max_size=MESSAGE_LIMIT,
-        ):
-            try:
-                yield stream
-            finally:
-                stream.end()
+        async with played(stream._send_updates, sock, process_request=stream._admit, open_timeout=OPEN_TIMEOUT):
+            yield stream
 
     @property
     def visits(self) -> int:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import secrets
 import statistics
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from wirelab.checks import CannotJudge, Failed, NotAttempted, Target
-from wirelab.checks.evidence import Subject
+from wirelab.checks import CannotJudge, Failed, NotAttempted
 from wirelab.checks.exchange import shown
 from wirelab.checks.staleness_feed import Fault, Latest, Poll, Turn
 from wirelab.checks.staleness_runs import (
@@ -20,10 +18,13 @@ from wirelab.checks.staleness_runs import (
     Answer,
     Judge,
     Outcome,
+    Run,
+    Runs,
     Span,
     answers,
     brief,
     clock_offset,
+    failing_after,
     offset_note,
     outcome_of,
     sightings,
@@ -109,9 +110,10 @@ def counted(polls: int) -> str:
 
 
 @dataclass(frozen=True)
-class Polled:
-    """A run that was made."""
+class Polled(Run):
+    """A run of `poll`."""
 
+    function = "poll"
     plan: Plan
     polls: list[Poll]
     strays: list[str]
@@ -152,35 +154,16 @@ class Polled:
             raise CannotJudge(f"this needs {what}. {self.called}; got {self.came}, and {self.outcome.told}.")
 
 
-class PollStage(Subject):
+class PollStage(Runs[Polled]):
     """The feeds that a check plays, and the poller that is called for each run."""
-
-    def __init__(self, target: Target) -> None:
-        """Use `open`."""
-        super().__init__()
-        self._target = target
-        self._patience = PATIENCE
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[PollStage]:
-        """For one exercise."""
-        yield cls(target)
 
     async def run(self, name: str) -> Polled:
         """Make the run of this name."""
-        return await self._make(PLANS[name](), self._patience)
+        return await self._make(PLANS[name](), IMPATIENCE if self.hangs else PATIENCE)
 
-    async def probe(self) -> Polled:
-        """Call it for a single poll, which also starts the process and loads what the function imports."""
-        probe = await self._make(Plan(0.05, 1, []), PROBE_DEADLINE)
-        if probe.outcome.kind == "went on":
-            self._patience = IMPATIENCE
-        return probe
-
-    async def free(self) -> bool:
-        """Whether calls end: a function that blocks its event loop holds up all others."""
-        return self._patience != IMPATIENCE and (await self.probe()).outcome.kind != "went on"
+    async def shortest(self) -> Polled:
+        """Call it for a single poll."""
+        return await self._make(Plan(0.05, 1, []), PROBE_DEADLINE)
 
     async def _make(self, plan: Plan, patience: float) -> Polled:
         async with Latest.open(self._target, plan.turns) as feed:
@@ -198,7 +181,7 @@ async def untouched(stage: PollStage) -> None:
 
 async def polled(stage: PollStage) -> dict[str, Answer]:
     """Every run, and what each check makes of it."""
-    return await answers(QUESTIONS, stage.run, stage.free, timed=("schedule", "slow", "seen_at", "end"))
+    return await answers(QUESTIONS, stage, timed=("schedule", "slow", "seen_at", "end"))
 
 
 # The schedule.
@@ -306,10 +289,8 @@ def changes(run: Polled) -> None:
     """The updates that were recorded."""
     run.need_polls(1, "a poll")
     said = f"{run.called} and sent {_sent(run.polls)}"
-    try:
+    with failing_after(said):
         seen = sightings(run.outcome)
-    except Failed as fault:
-        raise Failed(f"{said}; {fault}.") from None
     got, expected = [one.seq for one in seen], [poll.seq for poll in run.delivered]
     if got != expected:
         why = "the first answer is news, and each later change once"
@@ -327,10 +308,7 @@ def _sent(polls: Iterable[Poll]) -> str:
 def seen_at(run: Polled) -> str | None:
     """When the updates were seen."""
     run.need_polls(1, "a poll")
-    try:
-        seen = {one.seq: one.at for one in reversed(sightings(run.outcome))}
-    except Failed as fault:
-        raise CannotJudge(f"this needs the list that poll returns. {run.called}; {fault}.") from None
+    seen = {one.seq: one.at for one in reversed(run.need_sightings())}
     spans = [
         Span(poll.seq, seen[poll.seq], poll.answered, _next(run, poll))
         for poll in run.delivered
@@ -340,10 +318,8 @@ def seen_at(run: Polled) -> str | None:
         raise CannotJudge(
             f"this needs updates that were recorded. {run.called}; it returned {brief(run.outcome.value)}."
         )
-    try:
+    with failing_after(f"{run.called} and sent {_sent(run.polls)}"):
         offset = clock_offset(spans, run.outcome.called)
-    except Failed as fault:
-        raise Failed(f"{run.called} and sent {_sent(run.polls)}; {fault}.") from None
     worst = max(spans, key=lambda span: span.earliest - (span.seen - offset))
     early = worst.earliest - (worst.seen - offset)
     if early > SLACK:
@@ -413,10 +389,7 @@ def goes_on(run: Polled) -> None:
             f"{said}; got no poll after it, and {run.outcome.told}; expected it to poll on until its time is "
             "over: the next answer may be a good one."
         )
-    try:
-        seen = {one.seq for one in sightings(run.outcome)}
-    except Failed as fault:
-        raise CannotJudge(f"this needs the list that poll returns. {run.called}; {fault}.") from None
+    seen = {one.seq for one in run.need_sightings()}
     missing = [poll for poll in run.delivered[1:] if poll.seq not in seen]
     if missing:
         raise Failed(

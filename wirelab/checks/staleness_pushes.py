@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import statistics
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from wirelab.checks import CannotJudge, Failed, NotAttempted, Target
-from wirelab.checks.evidence import Subject
+from wirelab.checks import CannotJudge, Failed, NotAttempted
 from wirelab.checks.exchange import shown
 from wirelab.checks.staleness_feed import Sent, Stream
 from wirelab.checks.staleness_runs import (
@@ -18,10 +16,13 @@ from wirelab.checks.staleness_runs import (
     Answer,
     Judge,
     Outcome,
+    Run,
+    Runs,
     Span,
     answers,
     brief,
     clock_offset,
+    failing_after,
     offset_note,
     outcome_of,
     sightings,
@@ -62,9 +63,10 @@ PLANS = {"going_on": going_on, "silent": silent}
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """A run that was made."""
+class Pushed(Run):
+    """A run of `push`."""
 
+    function = "push"
     plan: Plan
     sent: list[Sent]
     visits: int
@@ -100,34 +102,16 @@ class Pushed:
             )
 
 
-class PushStage(Subject):
+class PushStage(Runs[Pushed]):
     """The streams that a check plays, and the listener that is called for each run."""
-
-    def __init__(self, target: Target) -> None:
-        """Use `open`."""
-        super().__init__()
-        self._target = target
-        self._hangs = False
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[PushStage]:
-        """For one exercise."""
-        yield cls(target)
 
     async def run(self, name: str) -> Pushed:
         """Make the run of this name."""
         return await self._make(PLANS[name]())
 
-    async def probe(self) -> Pushed:
-        """Call it for an instant, which also starts the process and loads what the function imports."""
-        probe = await self._make(Plan(0.1, [0.0], None))
-        self._hangs = probe.outcome.kind == "went on"
-        return probe
-
-    async def free(self) -> bool:
-        """Whether calls end: a function that blocks its event loop holds up all others."""
-        return not self._hangs and (await self.probe()).outcome.kind != "went on"
+    async def shortest(self) -> Pushed:
+        """Call it for an instant."""
+        return await self._make(Plan(0.1, [0.0], None))
 
     async def _make(self, plan: Plan) -> Pushed:
         async with Stream.open(self._target, plan.pauses, plan.every) as stream:
@@ -150,17 +134,15 @@ async def untouched(stage: PushStage) -> None:
 
 async def pushed(stage: PushStage) -> dict[str, Answer]:
     """Both runs, and what each check makes of them."""
-    return await answers(QUESTIONS, stage.run, stage.free, timed=("updates", "seen_at"))
+    return await answers(QUESTIONS, stage, timed=("updates", "seen_at"))
 
 
 def updates(run: Pushed) -> None:
     """What was recorded."""
     run.need_a_visit()
     said = f"{run.called} and sent {run.sent_told}"
-    try:
+    with failing_after(said):
         got = [one.seq for one in sightings(run.outcome)]
-    except Failed as fault:
-        raise Failed(f"{said}; {fault}.") from None
     in_time = [one for one in run.sent if one.at < run.outcome.called + run.plan.seconds - MARGIN]
     if got != run.seqs[: len(got)]:
         raise Failed(
@@ -175,17 +157,12 @@ def updates(run: Pushed) -> None:
 
 def seen_at(run: Pushed) -> str | None:
     """When the updates were seen."""
-    try:
-        seen = {one.seq: one.at for one in reversed(sightings(run.outcome))}
-    except Failed as fault:
-        raise CannotJudge(f"this needs the list that push returns. {run.called}; {fault}.") from None
+    seen = {one.seq: one.at for one in reversed(run.need_sightings())}
     spans = [Span(one.seq, seen[one.seq], one.at, run.outcome.ended) for one in run.sent if one.seq in seen]
     if not spans:
         raise CannotJudge(f"this needs updates that were recorded. {run.called}; got {brief(run.outcome.value)}.")
-    try:
+    with failing_after(f"{run.called} and sent {run.sent_told}"):
         offset = clock_offset(spans, run.outcome.called)
-    except Failed as fault:
-        raise Failed(f"{run.called} and sent {run.sent_told}; {fault}.") from None
     lags = {span.seq: span.seen - offset - span.earliest for span in spans}
     first, early = min(lags.items(), key=lambda pair: pair[1])
     if early < -SLACK:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from wirelab.checks import CannotJudge, Failed, RemoteError, Target
-from wirelab.checks.evidence import at_once
+from wirelab.checks.evidence import FunctionSubject, at_once
 from wirelab.checks.exchange import shown
 
 # How often a run is made before what it shows counts against the function: as a rule, and if time tells.
@@ -23,8 +25,6 @@ ROUNDS, TIMED_ROUNDS = 2, 3
 PROBE_DEADLINE = 4.0
 # Seconds by which a clock may be off and still be ours.
 SAME_CLOCK, SLACK = 1.0, 0.002
-
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,44 @@ def _sighting(pair: Any) -> Sighting | None:
     return None
 
 
+@contextmanager
+def failing_after(said: str) -> Iterator[None]:
+    """Put what was called and sent before the text of a failure in this block."""
+    try:
+        yield
+    except Failed as fault:
+        raise Failed(f"{said}; {fault}.") from None
+
+
+class Run(ABC):
+    """A run that was made.
+
+    Attributes:
+        function: the name of what was called.
+        outcome: how the call ended.
+    """
+
+    function: ClassVar[str]
+    outcome: Outcome
+
+    @property
+    @abstractmethod
+    def called(self) -> str:
+        """The call in words."""
+
+    def need_sightings(self) -> list[Sighting]:
+        """Read what was returned.
+
+        Raises:
+            CannotJudge: it is no list of pairs.
+        """
+        try:
+            return sightings(self.outcome)
+        except Failed as fault:
+            message = f"this needs the list that {self.function} returns. {self.called}; {fault}."
+            raise CannotJudge(message) from None
+
+
 # By which clock it was seen.
 
 
@@ -170,45 +208,73 @@ def offset_note(offset: float) -> str | None:
 # Rounds of runs.
 
 
+R = TypeVar("R", bound=Run)
+
+
+class Runs(FunctionSubject, ABC, Generic[R]):
+    """Makes runs of a function.
+
+    Attributes:
+        hangs: whether a call was found that does not end.
+    """
+
+    def __init__(self, target: Target) -> None:
+        """Use `open`."""
+        super().__init__(target)
+        self.hangs = False
+
+    @abstractmethod
+    async def run(self, name: str) -> R:
+        """Make the run of this name."""
+
+    @abstractmethod
+    async def shortest(self) -> R:
+        """Make a run that is as short as can be."""
+
+    async def probe(self) -> R:
+        """Make the shortest run, which also starts the process and loads what the function imports."""
+        probe = await self.shortest()
+        self.hangs = probe.outcome.kind == "went on"
+        return probe
+
+    async def free(self) -> bool:
+        """Whether calls end: a function that blocks its event loop holds up all others."""
+        if not self.hangs:
+            await self.probe()
+        return not self.hangs
+
+
 Judge: TypeAlias = Callable[[R], str | None]
 """Raises ``Failed`` or ``CannotJudge``, or returns a note for the one who passed."""
 Answer: TypeAlias = Failed | CannotJudge | str | None
 
 
 async def answers(
-    questions: Mapping[str, Mapping[str, Judge[R]]],
-    run: Callable[[str], Awaitable[R]],
-    free: Callable[[], Awaitable[bool]],
-    timed: Collection[str],
+    questions: Mapping[str, Mapping[str, Judge[R]]], runs: Runs[R], timed: Collection[str]
 ) -> dict[str, Answer]:
     """Ask every question of runs side by side, and once more of runs alone where the answer was bad.
 
     Args:
         questions: by check: the runs that it looks at, by name, and how it judges each.
-        run: makes the run of this name.
-        free: waits until nothing of earlier runs goes on; whether that was so in time.
+        runs: makes the runs.
         timed: the checks in which a few hundredths of a second tell right from wrong.
 
     Returns:
         By check, the first bad answer, or else a note, or nothing.
     """
     names = sorted({name for asked in questions.values() for name in asked})
-
-    async def make(name: str) -> R:
-        return await run(name)
-
-    runs = dict(zip(names, await at_once(*map(make, names)), strict=True))
+    made = dict(zip(names, await at_once(*map(runs.run, names)), strict=True))
     found = {
-        (check, name): _answer(judge, runs[name])
+        (check, name): _answer(judge, made[name])
         for check, asked in questions.items()
         for name, judge in asked.items()
     }
-    for made in range(1, TIMED_ROUNDS):
+    for rounds in range(1, TIMED_ROUNDS):
         bad = [place for place, answer in found.items() if isinstance(answer, Exception)]
-        bad = [(check, name) for check, name in bad if made < ROUNDS or check in timed]
-        if not bad or not await free():
+        bad = [(check, name) for check, name in bad if rounds < ROUNDS or check in timed]
+        if not bad or not await runs.free():
             break
-        again = {name: await run(name) for name in sorted({name for _, name in bad})}
+        again = {name: await runs.run(name) for name in sorted({name for _, name in bad})}
         found |= {(check, name): _answer(questions[check][name], again[name]) for check, name in bad}
     return {check: _of_all([found[check, name] for name in asked]) for check, asked in questions.items()}
 

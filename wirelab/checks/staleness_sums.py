@@ -6,15 +6,14 @@ import asyncio
 import math
 import secrets
 import statistics
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wirelab.checks import CannotJudge, Failed, NotAttempted, RemoteError, Target
-from wirelab.checks.evidence import Subject
+from wirelab.checks import CannotJudge, Failed, NotAttempted, RemoteError
+from wirelab.checks.evidence import FunctionSubject
 from wirelab.checks.exchange import shown
 from wirelab.checks.staleness_runs import brief
 
@@ -87,19 +86,8 @@ def case(seen: int, missed: int, strangers: int = 0) -> Case:
     return Case(emitted, [*before, *sightings, *after], sorted(ages.values()))
 
 
-class Sums(Subject):
+class Sums(FunctionSubject):
     """The function, and what it made of each case."""
-
-    def __init__(self, target: Target) -> None:
-        """Use `open`."""
-        super().__init__()
-        self._target = target
-
-    @classmethod
-    @asynccontextmanager
-    async def open(cls, target: Target) -> AsyncIterator[Sums]:
-        """For one exercise."""
-        yield cls(target)
 
     async def of(self, case: Case) -> Any:
         """Call it.

@@ -21,7 +21,7 @@ from wirelab.checks import Failed, NotAttempted, Served, Target
 from wirelab.checks import workers_broker as brokers
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, as_json, shown
-from wirelab.checks.price_clients import FLOOD, MESSAGE_LIMIT, OPEN_DEADLINE, Client, named
+from wirelab.checks.price_clients import FLOOD, MESSAGE_LIMIT, OPEN_DEADLINE, Client
 from wirelab.checks.workers_broker import Broker
 from wirelab.link import Relay
 
@@ -349,8 +349,7 @@ def in_words(posts: Sequence[Post]) -> str:
 
 def not_written(member: Member) -> NotAttempted:
     """What tells that nobody wrote a part of the socket yet."""
-    ending = named(member.client.ending.code if member.client.ending else None)
-    return NotAttempted(f"who opens {member.said} gets {ending}, since the code for that is not written yet.")
+    return member.client.not_written(f"who opens {member.said}")
 
 
 @contextlib.contextmanager
