@@ -217,13 +217,62 @@ def test_transcript_of_websocket() -> None:
             await talk(uri, "too late")
         return transcript.texts()
 
-    text = "\n".join(asyncio.run(both()))
-    assert "→ GET / HTTP/1.1" in text
-    assert "→ TEXT 'hello'" in text
-    assert "← TEXT 'hello'" in text
+    texts = asyncio.run(both())
+    told = [text.partition(" ms  ")[2] for text in texts]
+    assert told[:4] == [
+        "→ GET / HTTP/1.1 | Upgrade: websocket | Connection: Upgrade",
+        "← HTTP/1.1 101 Switching Protocols | Upgrade: websocket | Connection: Upgrade",
+        "→ TEXT [5 bytes] hello",
+        "← TEXT [5 bytes] hello",
+    ]
+    assert "→ CLOSE 1000 (OK) [2 bytes]" in told
+    text = "\n".join(texts)
     assert "unheard" not in text
     assert "too late" not in text
     assert [logging.getLogger(name).level for name in WEBSOCKET_LOGGERS] == before
+
+
+def test_transcript_tells_connections_apart() -> None:
+    """A message stands there as it was sent, also a long one; the header of each handshake is one line."""
+
+    async def echo(connection: ServerConnection) -> None:
+        async for message in connection:
+            await connection.send(message)
+
+    long = '{"symbol": "\\u00d6l"}' + 150 * "y"
+
+    async def both() -> tuple[str, ...]:
+        async with asyncio.timeout(DEADLINE), serve_websocket(echo, "127.0.0.1", 0) as server:
+            uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with recording() as transcript:
+                async with connect(uri, proxy=None, origin="http://a") as one, connect(uri, proxy=None) as two:
+                    for client, message in ((two, long), (one, b"\x00\x01")):
+                        await client.send(message)
+                        await client.recv()
+        return transcript.texts()
+
+    told = [text.partition(" ms  ")[2] for text in asyncio.run(both())]
+    assert told[0].startswith("#1 → GET / HTTP/1.1 | ")
+    assert " | Origin: http://a" in told[0]
+    assert told[2].startswith("#2 → GET / HTTP/1.1 | Upgrade: websocket")
+    assert told[4:8] == [
+        f"#2 → TEXT [{len(long)} bytes] {long}",
+        f"#2 ← TEXT [{len(long)} bytes] {long}",
+        "#1 → BINARY 00 01 [2 bytes]",
+        "#1 ← BINARY 00 01 [2 bytes]",
+    ]
+
+
+def test_transcript_names_what_was_given_up() -> None:
+    transcript = Transcript()
+    transcript.fault(asyncio.CancelledError())
+    transcript.fault(EOFError())
+    transcript.fault(OSError("no route"))
+    assert [line.text for line in transcript.lines] == [
+        "✕ given up, because the time for it was over",
+        "✕ EOFError",
+        "✕ OSError: no route",
+    ]
 
 
 def test_transcript_has_an_end() -> None:
@@ -232,5 +281,5 @@ def test_transcript_has_an_end() -> None:
         transcript.add("x" * 10_000)
     texts = transcript.texts()
     assert len(texts) == LINES_KEPT + 1
-    assert texts[-1] == "… and 7 more"
+    assert texts[-1] == "… and 7 more lines"
     assert max(map(len, texts)) < 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import html.parser
 import io
 import re
@@ -15,6 +16,7 @@ from grading_support import HONEST, LAB, TESTS, UNSOLVED, honest_source, write_n
 from typer.testing import CliRunner
 
 from wirelab.checks import LABS, Result
+from wirelab.checks.transcript import LEGEND
 from wirelab.grading import Crew, Limits, Report, batch, ledger
 from wirelab.grading.command import grade_command
 from wirelab.grading.learners import by_learner, file_name, learner_of
@@ -95,6 +97,8 @@ def test_reports_hold_what_was_sent_and_received(written: Path) -> None:
         assert re.search(r"ms +→ POST /todos \| content-type: application/json \| \{", text)
         assert "← 201 Created" in text
         assert re.search(r"\| location: \S+ \|", text)
+        # How to read it.
+        assert html.escape(LEGEND, quote=False) in text
 
 
 def test_nothing_of_a_learners_making_runs(written: Path) -> None:

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from ..checks import LABS, Result
+from ..checks.transcript import LEGEND
 from . import formats
 from .learners import by_learner, file_name
 from .ledger import write_whole
@@ -19,10 +20,14 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } caption { text-align: left; color: #444; }
 th, td { border: 1px solid #999; padding: 0.3rem 0.6rem; text-align: left; vertical-align: top; }
-pre { overflow-x: auto; background: #f4f4f4; padding: 0.6rem; } img { max-width: 100%; }
+td { white-space: pre-line; } td:nth-child(3) { white-space: nowrap; } summary { margin-top: 0.6rem; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: 0.6rem; margin: 0.3rem 0; }
+img { max-width: 100%; }
 """.strip()
 # The names of what is written beside the learners' reports.
 PAGE, PICTURE, GRADEBOOK = "index.html", "summary.png", "gradebook.csv"
+# The heading of a transcript.
+TRANSCRIPT = "what was sent and received"
 WORDS = {True: "passed", False: "not passed", None: "not judged"}
 
 
@@ -81,12 +86,16 @@ def learner_as_markdown(learner: str, reports: Sequence[Report]) -> str:
     """All that one learner handed in: checks with their messages, and what was sent and received."""
     lines = [f"# {formats.escaped(learner)}", "", formats.as_markdown(reports)]
     for report in reports:
-        for exercise, told in report.transcripts:
-            if told:
-                title = f"{report.lab}, {exercise}: what was sent and received"
-                # Indented, so that nothing in it ends the block.
-                lines += [f"## {formats.escaped(title)}", "", *(f"    {line}" for line in told), ""]
+        for exercise, told in _transcripts(report):
+            title = f"{report.lab}, {exercise}: {TRANSCRIPT}"
+            # Indented, so that nothing in it ends the block.
+            lines += [f"## {formats.escaped(title)}", "", LEGEND, "", *(f"    {line}" for line in told), ""]
     return "\n".join(lines)
+
+
+def _transcripts(report: Report) -> list[tuple[str, tuple[str, ...]]]:
+    """Those that hold anything: some exercises call functions, and nothing goes over the wire."""
+    return [(exercise, told) for exercise, told in report.transcripts if told]
 
 
 def learner_as_html(learner: str, reports: Sequence[Report]) -> str:
@@ -101,11 +110,12 @@ def _submission(report: Report) -> list[str]:
     if report.results:
         caption = f"The checks of lab {report.lab}"
         parts.append(_table(caption, ("", "check", "points", "what happened"), map(_row, report.results)))
-    for exercise, told in report.transcripts:
-        if told:
-            title = f"{exercise}: what was sent and received"
-            text = escape("\n".join(told))
-            parts.append(f"<details><summary>{escape(title)}</summary><pre>{text}</pre></details>")
+    transcripts = _transcripts(report)
+    if transcripts:
+        parts.append(f"<h3>{TRANSCRIPT[0].upper()}{TRANSCRIPT[1:]}</h3><p>{escape(LEGEND)}</p>")
+    for exercise, told in transcripts:
+        summary = f"<summary>{escape(exercise)}: {TRANSCRIPT}</summary>"
+        parts.append(f"<details>{summary}<pre>{escape(chr(10).join(told))}</pre></details>")
     return parts
 
 
