@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -44,13 +45,16 @@ def formats_compared(costs: Mapping[str, Cost], guess: Prediction) -> None:
     )
 
 
-def waits_and_notice(axis: Axes, noticed: Mapping[tuple[float, float, float], float]) -> None:
-    """Draw after how long a frozen host was noticed, on bars of the waits that add up to it.
+@contextmanager
+def waits_and_notice(noticed: Mapping[tuple[float, float, float], float]) -> Iterator[Axes]:
+    """Show after how long a frozen host was noticed, on bars of the waits that add up to it.
+
+    What is drawn on the axes within the block is shown too.
 
     Args:
-        axis: where to.
         noticed: seconds until the server knew, by ping interval, ping timeout and close timeout.
     """
+    figure, axis = axes(width=9, height=3.2)
     names = [" + ".join(f"{wait:g}" for wait in waits) for waits in noticed]
     filled = np.zeros(len(noticed))
     hatches = ("", "//", "..")
@@ -63,6 +67,17 @@ def waits_and_notice(axis: Axes, noticed: Mapping[tuple[float, float, float], fl
     axis.set(xlabel="seconds after the freeze")
     axis.grid(visible=False)
     axis.invert_yaxis()
+    yield axis
+    figure.legend(loc="outside lower center", ncols=5, fontsize=10)
+    show(
+        figure,
+        alt="Four bars, each made of a ping interval, a ping timeout and a close timeout. The mark for the moment "
+        "at which the server noticed the freeze lies at the very end of each bar.",
+        caption="A frozen host is noticed when all three waits are over.",
+        values=Values(
+            ("waits, s", "sum, s", "noticed, s"), [(waits, sum(waits), s) for waits, s in noticed.items()]
+        ),
+    )
 
 
 def storms(outage: Outage, ways: Mapping[str, Storm], guess: Prediction) -> None:
