@@ -183,7 +183,7 @@ def test_a_login_that_hangs_is_named_and_costs_its_exercise_only(monkeypatch):
 def test_a_blocked_server_is_given_up(monkeypatch):
     monkeypatch.setattr(exchange, "ANSWER_DEADLINE", 0.5)
     monkeypatch.setattr(exchange, "IMPATIENT_DEADLINE", 0.2)
-    monkeypatch.setattr(secure_service, "OPEN_DEADLINE", 0.5)
+    monkeypatch.setattr("wirelab.checks.price_clients.OPEN_DEADLINE", 0.5)
 
     async def blocks(scope, receive, send):
         if scope["type"] != "lifespan":

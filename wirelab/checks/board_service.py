@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from wirelab.checks import CannotJudge, Failed, NotAttempted, NotStarted, Served, Target
 from wirelab.checks.board_messages import Snapshot, Update, read_snapshot, read_update
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, shown
-from wirelab.checks.price_clients import MESSAGE_LIMIT, OPEN_DEADLINE, Client
+from wirelab.checks.price_clients import Client
 from wirelab.checks.todo_service import STATUSES, new_task, no_handler, todos_within
 
 # Seconds until a message is there on a machine that may be busy, and once one was missed; and in which one that
@@ -133,21 +131,14 @@ class Board(Subject):
         Raises:
             Failed: there is no handshake.
         """
-        begun = time.perf_counter()
         try:
-            connection = await connect(
-                f"{self._served.ws}/updates",
-                proxy=None,
-                compression=None,
-                open_timeout=OPEN_DEADLINE,
-                max_size=MESSAGE_LIMIT,
-            )
+            client = await Client.open(f"{self._served.ws}/updates")
         except (OSError, WebSocketException) as fault:
             raise Failed(
                 f"Sent the opening handshake of a WebSocket to /updates; got none back: "
                 f"{shown(str(fault)) or 'it was not answered in time'}; expected an open connection."
             ) from None
-        socket = Socket(self, Client(connection, begun))
+        socket = Socket(self, client)
         self._sockets.append(socket)
         await self.patiently(socket.client, lambda: bool(socket.client.messages))
         if socket.client.broke and (errors := await self._served.errors()):

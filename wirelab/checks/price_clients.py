@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
@@ -97,7 +97,7 @@ class Client(Connection):
     """
 
     def __init__(self, connection: ClientConnection, begun: float) -> None:
-        """Use `Stream.connect`."""
+        """Use `open`."""
         self._connection = connection
         self.begun = begun
         self.opened = time.perf_counter()
@@ -105,6 +105,26 @@ class Client(Connection):
         self.messages: list[Message] = []
         self._first: str | bytes | None = None
         super().__init__(connection.transport)
+
+    @classmethod
+    async def open(cls, uri: str, **options: Any) -> Self:
+        """Open a connection, with these options of ``websockets.asyncio.client.connect``.
+
+        Raises:
+            OSError: nobody is there, or there was no answer in time.
+            WebSocketException: the answer is no handshake.
+        """
+        begun = time.perf_counter()
+        connection = await connect(
+            uri,
+            proxy=None,
+            compression=None,
+            ping_interval=None,
+            open_timeout=OPEN_DEADLINE,
+            max_size=MESSAGE_LIMIT,
+            **options,
+        )
+        return cls(connection, begun)
 
     async def _read(self) -> None:
         try:
@@ -184,23 +204,14 @@ class Stream(ServedHandler):
         Raises:
             Failed: there is no handshake.
         """
-        begun = time.perf_counter()
         try:
-            connection = await connect(
-                self.served.ws,
-                proxy=None,
-                compression=None,
-                ping_interval=None,
-                open_timeout=OPEN_DEADLINE,
-                max_size=MESSAGE_LIMIT,
-            )
+            client = await Client.open(self.served.ws)
         except (OSError, WebSocketException) as fault:
             why = shown(str(fault)) or "it was not answered in time"
             raise Failed(
                 f"Sent the opening handshake of a WebSocket; got none back: {why}; expected an open connection. "
                 "Does your code end or block the server?"
             ) from None
-        client = Client(connection, begun)
         self._clients.append(client)
         return client
 

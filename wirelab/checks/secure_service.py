@@ -20,7 +20,6 @@ from http import HTTPStatus
 from typing import Any, Self, TypeAlias
 from urllib.parse import urlencode
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.frames import CloseCode
 from websockets.typing import Origin
@@ -28,7 +27,7 @@ from websockets.typing import Origin
 from wirelab.checks import CannotJudge, Failed, NotAttempted, Served, Target
 from wirelab.checks.evidence import Subject
 from wirelab.checks.exchange import NO_HEADERS, Api, Exchange, named, shown
-from wirelab.checks.price_clients import MESSAGE_LIMIT, OPEN_DEADLINE, Client
+from wirelab.checks.price_clients import Client
 
 Claims: TypeAlias = dict[str, Any]
 
@@ -319,16 +318,9 @@ class Service(Subject):
         """
         said = f"a handshake for /prices{told or query}"
         said += f" with Origin: {origin}" if origin else " without an Origin"
-        begun = time.perf_counter()
         try:
-            connection = await connect(
-                f"{self._served.ws}/prices{query}",
-                origin=None if origin is None else Origin(origin),
-                proxy=None,
-                compression=None,
-                ping_interval=None,
-                open_timeout=OPEN_DEADLINE,
-                max_size=MESSAGE_LIMIT,
+            client = await Client.open(
+                f"{self._served.ws}/prices{query}", origin=None if origin is None else Origin(origin)
             )
         except InvalidStatus as refusal:
             status = refusal.response.status_code
@@ -336,7 +328,6 @@ class Service(Subject):
         except (OSError, WebSocketException) as fault:
             why = shown(str(fault)) or "it was not answered in time"
             raise Failed(f"Sent {said}; got no answer: {why}; expected one. Does your code block?") from None
-        client = Client(connection, begun)
         self._clients.append(client)
         return Visit(said, HTTPStatus.SWITCHING_PROTOCOLS, client, explain=self.explain)
 

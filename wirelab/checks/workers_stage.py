@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from wirelab.checks import Failed, NotAttempted, Served, Target
 from wirelab.checks import workers_broker as brokers
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, as_json, shown
-from wirelab.checks.price_clients import FLOOD, MESSAGE_LIMIT, OPEN_DEADLINE, Client
+from wirelab.checks.price_clients import FLOOD, Client
 from wirelab.checks.workers_broker import Broker
 from wirelab.link import Relay
 
@@ -209,16 +208,8 @@ class Chat(Subject):
         """
         query = "" if after is None else f"?after={after}"
         served = self.workers[worker].served
-        begun = time.perf_counter()
         try:
-            connection = await connect(
-                f"{served.ws}/rooms/{quote(room, safe='')}{query}",
-                proxy=None,
-                compression=None,
-                ping_interval=None,
-                open_timeout=OPEN_DEADLINE,
-                max_size=MESSAGE_LIMIT,
-            )
+            client = await Client.open(f"{served.ws}/rooms/{quote(room, safe='')}{query}")
         except (OSError, WebSocketException) as fault:
             why = shown(str(fault)) or "it was not answered in time"
             if errors := await served.errors():
@@ -228,7 +219,7 @@ class Chat(Subject):
                 f"none "
                 f"back: {why}; expected an open connection."
             ) from None
-        member = Member(self, Client(connection, begun), worker, room, after)
+        member = Member(self, client, worker, room, after)
         self._members.append(member)
         return member
 
