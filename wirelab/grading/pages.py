@@ -20,8 +20,10 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; } caption { text-align: left; color: #444; }
 th, td { border: 1px solid #999; padding: 0.3rem 0.6rem; text-align: left; vertical-align: top; }
-td { white-space: pre-line; } td:nth-child(3) { white-space: nowrap; } summary { margin-top: 0.6rem; }
+td { white-space: pre-line; } td:nth-child(1), td:nth-child(3) { white-space: nowrap; }
+summary { margin-top: 0.6rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: 0.6rem; margin: 0.3rem 0; }
+pre span { display: block; padding-left: 16ch; text-indent: -16ch; }
 img { max-width: 100%; }
 """.strip()
 # The names of what is written beside the learners' reports.
@@ -85,11 +87,13 @@ def best_of(reports: Iterable[Report]) -> dict[str, float]:
 def learner_as_markdown(learner: str, reports: Sequence[Report]) -> str:
     """All that one learner handed in: checks with their messages, and what was sent and received."""
     lines = [f"# {formats.escaped(learner)}", "", formats.as_markdown(reports)]
+    if any(map(_transcripts, reports)):
+        lines += [LEGEND, ""]
     for report in reports:
         for exercise, told in _transcripts(report):
             title = f"{report.lab}, {exercise}: {TRANSCRIPT}"
             # Indented, so that nothing in it ends the block.
-            lines += [f"## {formats.escaped(title)}", "", LEGEND, "", *(f"    {line}" for line in told), ""]
+            lines += [f"## {formats.escaped(title)}", "", *(f"    {line}" for line in told), ""]
     return "\n".join(lines)
 
 
@@ -115,7 +119,8 @@ def _submission(report: Report) -> list[str]:
         parts.append(f"<h3>{TRANSCRIPT[0].upper()}{TRANSCRIPT[1:]}</h3><p>{escape(LEGEND)}</p>")
     for exercise, told in transcripts:
         summary = f"<summary>{escape(exercise)}: {TRANSCRIPT}</summary>"
-        parts.append(f"<details>{summary}<pre>{escape(chr(10).join(told))}</pre></details>")
+        lines = "".join(f"<span>{escape(line)}</span>" for line in told)
+        parts.append(f"<details>{summary}<pre>{lines}</pre></details>")
     return parts
 
 

@@ -57,16 +57,21 @@ def make_report(
 ) -> Report:
     """Make a report whose texts are harmless: parts of them may come from a learner's process."""
     harmless = tuple(replace(result, message=clean(result.message)) for result in results)
-    told = tuple((exercise, tuple(map(clean, lines))) for exercise, lines in transcripts)
+    told = tuple((exercise, tuple(clean(line, aligned=True) for line in lines)) for exercise, lines in transcripts)
     return Report(clean(submission), lab, harmless, clean(error) or None, told)
 
 
-def clean(text: str) -> str:
+def clean(text: str, *, aligned: bool = False) -> str:
     """Replace what is no printable text, cut what is too long, make one line of it.
 
     CI systems take commands from lines of output: no line shall be of a learner's making.
+
+    Args:
+        text: anything.
+        aligned: keep as many blanks as there are.
     """
-    text = " ".join(UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text).split())
+    text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = re.sub(r"\s", " ", text) if aligned else " ".join(text.split())
     return text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"
 
 
