@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import h11
 import pytest
+from lab_answers import answers, deliverables, judge
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
@@ -261,6 +262,22 @@ def test_transcript_tells_connections_apart() -> None:
         "#1 → BINARY 00 01 [2 bytes]",
         "#1 ← BINARY 00 01 [2 bytes]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lab", "exercise", "fault"),
+    [
+        ("02_price_stream", "follow", "✕ the check cut the line"),
+        ("06_reliable_feed", "reconnect", "✕ the check "),
+        ("08_live_board", "recover", "✕ the check reset every connection"),
+    ],
+)
+def test_transcript_holds_the_faults_that_a_check_plays(lab: str, exercise: str, fault: str) -> None:
+    right = answers(lab, "right")[0]
+    with recording() as transcript:
+        results = judge(lab, deliverables(right), exercise)
+    assert all(result.passed for result in results)
+    assert any(line.text.startswith(fault) for line in transcript.lines)
 
 
 def test_transcript_names_what_was_given_up() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import math
 import os
+import re
+import socket
 import time
 from collections.abc import Callable
 from statistics import NormalDist
@@ -20,6 +22,7 @@ from wirelab.checks import LABS, Lab
 from wirelab.checks.latency import fits
 from wirelab.checks.latency_samples import FEWEST, MOST, many_sets
 from wirelab.checks.latency_server import REST, Run
+from wirelab.checks.transcript import recording
 
 NAME = "03_latency"
 LAB: Lab = LABS[NAME]
@@ -281,3 +284,38 @@ def test_asynchronous_function_is_awaited() -> None:
         return await asyncio.to_thread(function, url, n)
 
     assert not judged(awaited, "rest")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "came", "went"),
+    [
+        ("rest", r"← GET /[0-9a-f]{8} HTTP/1\.1 \|", r"→ HTTP/1\.1 200 OK \| .* \| [0-9a-f]{128}$"),
+        ("websocket", r"← TEXT \[4 bytes\] ping$", r"→ TEXT \[16 bytes\] [0-9a-f]{16}$"),
+        # The second half of an answer has a line, and a time, of its own.
+        ("connect", r"← GET /[0-9a-f]{8} HTTP/1\.1 \|", r"→ [0-9a-f]{64}$"),
+    ],
+)
+def test_transcript_holds_what_came_and_what_was_answered(exercise: str, came: str, went: str) -> None:
+    [plain] = [path for path in answers(NAME, "right") if path.stem == "plain_libraries"]
+    with recording() as transcript:
+        results = judge(NAME, deliverables(plain), exercise)
+    assert all(result.passed for result in results)
+    assert any(re.match(came, line.text) for line in transcript.lines)
+    assert any(re.match(went, line.text) for line in transcript.lines)
+    # One connection for each call of the first two, and one for each request of the third.
+    opened = {line.connection for line in transcript.lines}
+    asked = sum(line.text.startswith("← GET ") for line in transcript.lines)
+    assert (len(opened) < asked) == (exercise == "rest")
+
+
+def test_transcript_tells_of_an_answer_that_nobody_waited_for() -> None:
+    def hangs_up(url: str, n: int) -> None:
+        host, port = url.removeprefix("http://").partition("/")[0].split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+
+    with recording() as transcript:
+        judge(NAME, {"rest_round_trips": hangs_up}, "rest")
+    told = [line.text for line in transcript.lines]
+    assert told[0] == "← GET /nowhere HTTP/1.1"
+    assert "✕ the connection ended before the whole answer to GET /nowhere was sent" in told

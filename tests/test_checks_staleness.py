@@ -30,6 +30,7 @@ from wirelab.checks.staleness_polls import (
 )
 from wirelab.checks.staleness_runs import Outcome, Span, clock_offset
 from wirelab.checks.staleness_sums import DEFINITIONS, percentiles
+from wirelab.checks.transcript import recording
 
 NAME = "04_staleness"
 LAB: Lab = LABS[NAME]
@@ -411,6 +412,40 @@ def test_feed_fails_as_it_is_told():
 
     turns = [Turn(fault="unavailable"), Turn(fault="hung up"), Turn(fault="reset"), Turn()]
     assert played(turns, client)[0] == ["503", "hung up", "reset", "200"]
+
+
+def test_transcript_holds_polls_answers_and_faults():
+    def client(url: str) -> None:
+        tag = requests.get(url, timeout=5).headers["ETag"]
+        requests.get(url, headers={"If-None-Match": tag}, timeout=5)
+        for _ in range(2):
+            with pytest.raises(requests.ConnectionError):
+                requests.get(url, timeout=5)
+        talk(port_of(url), "HELO feed\r\n\r\n")
+
+    with recording() as transcript:
+        _, feed = played([Turn(), Turn(), Turn(fault="hung up"), Turn(fault="reset")], client)
+    told = [(line.connection, line.text) for line in transcript.lines]
+    assert [number for number, _ in told] == [1, 1, 2, 2, 3, 3, 4, 4, 5]
+    texts = [text for _, text in told]
+    assert texts[0].startswith("← GET /latest HTTP/1.1 | ")
+    assert texts[1].startswith("→ HTTP/1.1 200 OK | Content-Type: application/json | ")
+    assert f'"seq": {feed.polls[0].seq}, ' in texts[1]
+    assert f" | If-None-Match: {feed.polls[0].tag}" in texts[2]
+    assert texts[3].startswith("→ HTTP/1.1 304 Not Modified | ")
+    assert texts[5] == "✕ a closed connection without an answer"
+    assert texts[7] == "✕ a connection that was reset without an answer"
+    assert texts[8].startswith("✕ what is no HTTP")
+
+
+@pytest.mark.parametrize(
+    ("exercise", "came"), [("poll", "← GET /latest HTTP/1.1"), ("push", "← GET /stream HTTP/1.1")]
+)
+def test_transcript_of_a_right_answer_holds_what_came(exercise, came):
+    with recording() as transcript:
+        results = judge(NAME, THREADS, exercise)
+    assert all(result.passed for result in results)
+    assert any(line.text.startswith(came) for line in transcript.lines)
 
 
 def test_feed_takes_note_of_strangers():

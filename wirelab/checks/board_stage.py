@@ -22,6 +22,7 @@ from wirelab.checks.board_messages import difference
 from wirelab.checks.evidence import News, Subject
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.todo_service import STATUSES, Todo, new_task
+from wirelab.checks.transcript import FAILED, SENT, note
 from wirelab.checks.websocket_server import played
 from wirelab.link import Relay
 
@@ -110,6 +111,7 @@ class Stage(Subject):
         body = json.dumps(where).encode()
         if self.on_snapshot:
             await self.on_snapshot()
+        note(f"{SENT} snapshot {body.decode()}", connection.id)
         length = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
         return Response(200, "OK", Headers(length), body)
 
@@ -159,7 +161,9 @@ class Stage(Subject):
         message = {"id": id, "todo": todo}
         if self._held is not None:
             self._held.append(json.dumps({"epoch": self.epoch, "seq": self.seq, **message}))
-        elif not lost:
+        elif lost:
+            note(f"{FAILED} the check kept seq {self.seq} to itself, {json.dumps(message)}")
+        else:
             self._send(list(self._sockets), message)
         self.news.tell()
 
@@ -201,9 +205,15 @@ class Stage(Subject):
         """Close every socket in good order."""
         await asyncio.gather(*(connection.close(code) for connection in list(self._sockets)))
 
+    def reset(self) -> None:
+        """Reset every connection."""
+        note(f"{FAILED} the check reset every connection")
+        self.relay.reset()
+
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """Let nobody connect in this block."""
+        note(f"{FAILED} the check let nobody connect any more")
         self.relay.refuse()
         try:
             yield
@@ -352,7 +362,7 @@ async def never_back(stage: Stage) -> None:
     async with stage.mirrored() as mirrored:
         if await stage.until(lambda: stage.listened_to or mirrored.error, STUB_DEADLINE):
             opened = stage.opened
-            stage.relay.reset()
+            stage.reset()
             await stage.until(lambda: stage.opened > opened or mirrored.error, STUB_DEADLINE)
         await mirrored.leave()
         _see_whether_there_is_one(mirrored)

@@ -26,6 +26,7 @@ from wirelab.checks.evidence import News
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.feed_protocol import Object
 from wirelab.checks.price_clients import new_symbol
+from wirelab.checks.transcript import FAILED, note
 from wirelab.checks.websocket_clients import named
 from wirelab.checks.websocket_server import STOP_DEADLINE, PlayedServer, stop
 
@@ -144,6 +145,8 @@ class Call:
         # From here on nothing is sent to it.
         visit.subscribed.clear()
         at = time.perf_counter()
+        if visit.connection:
+            note(f"{FAILED} the check {FAULTS[fault]}", visit.connection.id)
         match fault:
             case "reset":
                 visit.reset()

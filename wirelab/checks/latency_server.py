@@ -29,6 +29,7 @@ from websockets.exceptions import ConnectionClosed
 from wirelab.checks import CannotJudge, Failed, RemoteError, Target
 from wirelab.checks.evidence import News, Subject, at_once
 from wirelab.checks.exchange import as_json, shown
+from wirelab.checks.transcript import FAILED, RECEIVED, SENT, current, note
 from wirelab.checks.websocket_server import played
 
 # Seconds for which the server keeps an answer back, or one half of it.
@@ -284,6 +285,8 @@ class HttpConnection(asyncio.Protocol):
         while b"\r\n\r\n" in self._received:
             head, _, self._received = self._received.partition(b"\r\n\r\n")
             self._take(head.decode("latin-1"))
+            if transcript := current():
+                transcript.message(RECEIVED, head, self)
         if len(self._received) > LONGEST or self._run.floods:
             self.abort()
 
@@ -293,6 +296,7 @@ class HttpConnection(asyncio.Protocol):
             timer.cancel()
         for question in self._waiting:
             self._run.ended(question, answered=False)
+            note(f"{FAILED} the connection ended before the whole answer to {question.text} was sent", self)
 
     def abort(self) -> None:
         """Hang up."""
@@ -320,6 +324,8 @@ class HttpConnection(asyncio.Protocol):
             self._waiting.remove(question)
             self._run.ended(question, answered=True)
         self._transport.write(part)
+        if transcript := current():
+            transcript.message(SENT, part, self)
         if later:
             self._after(hold(), partial(self._send, question, later, close))
         elif close:

@@ -430,7 +430,7 @@ async def recover_cut(stage: Stage) -> None:
         await following(stage, mirrored)
         for _ in range(CUTS):
             async with stage.away():
-                stage.relay.reset()
+                stage.reset()
                 await stage.changes(SHORT)
                 await asyncio.sleep(AWAY)
             await mirrored.equals(
@@ -476,7 +476,7 @@ async def recover_restart(stage: Stage) -> None:
         for seq in (1, stage.seq + 1):
             old = f"after {stage.epoch} at seq {stage.seq}"
             async with stage.away():
-                stage.relay.reset()
+                stage.reset()
                 stage.begin(seq)
             said = f"a reset of every connection, and then the epoch {stage.epoch} at seq {seq} {old}"
             await mirrored.equals(said)
@@ -490,7 +490,7 @@ async def recover_unready(stage: Stage) -> None:
     async with stage.mirrored() as mirrored:
         await following(stage, mirrored)
         async with stage.away():
-            stage.relay.reset()
+            stage.reset()
             stage.failing = CUTS
             await stage.changes(SHORT)
         await mirrored.equals(

@@ -18,6 +18,7 @@ from wirelab.checks import RemoteError, RemoteIterator, Target
 from wirelab.checks.evidence import News
 from wirelab.checks.exchange import as_json, shown
 from wirelab.checks.price_clients import new_symbol
+from wirelab.checks.transcript import FAILED, note
 from wirelab.checks.websocket_clients import named
 from wirelab.checks.websocket_server import PlayedServer, stop
 
@@ -83,6 +84,7 @@ def break_off() -> Act:
     """Be gone without a close frame."""
 
     async def abort(connection: ServerConnection) -> None:
+        note(f"{FAILED} the check cut the line", connection.id)
         connection.transport.abort()
 
     return Act("no close frame, as when a line is cut", abort)

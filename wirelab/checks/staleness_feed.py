@@ -27,6 +27,7 @@ from websockets.http11 import Request, Response
 
 from wirelab.checks import Target
 from wirelab.checks.exchange import shown
+from wirelab.checks.transcript import FAILED, RECEIVED, SENT, current, note
 from wirelab.checks.websocket_server import played
 
 # Requests after which the feed answers no more.
@@ -196,17 +197,24 @@ class Latest:
             request = await _next_request(protocol, reader)
         except h11.RemoteProtocolError as fault:
             self.strays.append(f"what is no HTTP ({shown(str(fault))})")
+            note(f"{FAILED} {self.strays[-1]} came", protocol)
             return False
         if request is None or self.flooded:
             return False
         poll = self._poll(request)
+        if transcript := current():
+            transcript.message(RECEIVED, _as_sent(request), protocol)
         if poll:
             await asyncio.sleep(poll.at + poll.turn.delay - time.perf_counter())
             poll.answered = time.perf_counter()
             if poll.turn.fault in ("hung up", "reset"):
                 _leave(writer, rudely=poll.turn.fault == "reset")
+                note(f"{FAILED} {poll.turn.told}", protocol)
                 return False
-        writer.write(self._answer(protocol, poll))
+        answer = self._answer(protocol, poll)
+        writer.write(answer)
+        if transcript := current():
+            transcript.message(SENT, answer, protocol)
         return protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
 
     def _poll(self, request: h11.Request) -> Poll | None:
@@ -253,6 +261,11 @@ class Latest:
         if poll.condition is None or poll.condition in self._tags:
             return poll.condition == poll.tag
         return any(earlier.delivered and earlier.seq == poll.seq for earlier in self.polls)
+
+
+def _as_sent(request: h11.Request) -> bytes:
+    first = b" ".join([request.method, request.target, b"HTTP/" + request.http_version])
+    return b"\r\n".join([first, *(b": ".join(field) for field in request.headers.raw_items())])
 
 
 async def _next_request(protocol: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:

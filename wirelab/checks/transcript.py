@@ -103,6 +103,18 @@ class Transcript:
             first += f" {HTTPStatus(status).phrase}"
         self.add(_joined(RECEIVED, first, headers.items(), body))
 
+    def message(self, arrow: str, message: bytes, connection: Hashable) -> None:
+        """Add what an HTTP server got or gave, as it is on the wire.
+
+        Args:
+            arrow: which of the two it was.
+            message: a header and what there is of a body behind it; or more of the body.
+            connection: what it came or went over.
+        """
+        head, _, body = message[: 4 * LINE_LENGTH].partition(b"\r\n\r\n")
+        first, *fields = head.decode("latin-1").split("\r\n")
+        self.add(_joined(arrow, first, (field.partition(": ")[::2] for field in fields), body), connection)
+
     def fault(self, fault: BaseException) -> None:
         """Add that nothing whole came back."""
         if isinstance(fault, CancelledError):
@@ -136,6 +148,12 @@ def _one_line(text: str) -> str:
 def current() -> Transcript | None:
     """The transcript of the exercise that this task judges, if one is being written."""
     return _current.get()
+
+
+def note(text: str, connection: Hashable = None) -> None:
+    """Add a line to the transcript of the exercise that this task judges, if one is being written."""
+    if transcript := current():
+        transcript.add(text, connection)
 
 
 @contextlib.contextmanager
