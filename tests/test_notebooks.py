@@ -90,6 +90,8 @@ class TestLesson:
         notebook = read(path)
         assert f"About {notebook.metadata.wirelab['minutes']} minutes" in notebook.cells[0].source
 
+    # More than two runs of a lesson, and each of its cells has its own limit.
+    @pytest.mark.timeout(400)
     def test_runs_again_and_out_of_order_and_leaves_nothing_behind(self, path: Path) -> None:
         notebook = read(path)
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
