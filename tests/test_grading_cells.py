@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grading_support import HONEST, LAB, SHORT, SOLUTION, UNSOLVED, honest_source, write_notebook
@@ -27,6 +28,20 @@ def graded(crew: Crew, tmp_path: Path):
         return grade_file(write_notebook(tmp_path / "lab.ipynb", *cells), LAB, crew)
 
     return graded
+
+
+@pytest.fixture
+def starts(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows with each process that is started for a submission."""
+    found: list[object] = []
+    start = crew.start
+
+    def counted(**options: bool) -> Any:
+        found.append(options)
+        return start(**options)
+
+    monkeypatch.setattr(crew, "start", counted)
+    return found
 
 
 def failed(report: Report) -> set[str]:
@@ -98,9 +113,17 @@ def test_jupyter_ways(graded) -> None:
     ],
     ids=["thread", "task"],
 )
-def test_process_that_cannot_be_forked_is_started_again(graded, cell: str) -> None:
+def test_process_that_cannot_be_forked_is_started_again(graded, starts: list[object], cell: str) -> None:
     """A thread or an unfinished task is no mistake: each exercise then runs the cells anew."""
     assert graded(honest_source(), cell).score == 10
+    assert len(starts) > 1
+
+
+def test_idle_threads_of_the_event_loop_are_no_hindrance(graded, starts: list[object]) -> None:
+    """What `asyncio.to_thread` leaves; the cells run once."""
+    report = graded("import asyncio\nassert await asyncio.to_thread(sum, [1, 2]) == 3", honest_source())
+    assert report.score == 10
+    assert len(starts) == 1
 
 
 def test_servers_of_the_notebook_are_no_hindrance(graded) -> None:

@@ -20,6 +20,7 @@ import threading
 import time
 import types
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -163,7 +164,9 @@ class Workspace:
     @functools.cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop that its cells ran on, or a new one."""
-        return asyncio.new_event_loop()
+        loop = asyncio.new_event_loop()
+        self._executor = _new_executor(loop)
+        return loop
 
     def run(self, order: Message) -> None:
         """Run all cells, or the one file; a cell that fails costs what depends on it and no more."""
@@ -206,8 +209,20 @@ class Workspace:
     def settled(self) -> bool:
         """Whether a fork of this process would have all of it: no other thread, no unfinished task."""
         stop_all()
-        tasks = asyncio.all_tasks(self.loop) if "loop" in vars(self) else None
+        tasks: set[asyncio.Task[Any]] = set()
+        if "loop" in vars(self):
+            tasks = asyncio.all_tasks(self.loop)
+            # What `asyncio.to_thread` has used stays for the next call, and is idle.
+            idle, self._executor = self._executor, _new_executor(self.loop)
+            idle.shutdown(wait=False)
         return hasattr(os, "fork") and wait_for_threads() and not tasks
+
+
+def _new_executor(loop: asyncio.AbstractEventLoop) -> ThreadPoolExecutor:
+    """Give an event loop new threads for `asyncio.to_thread`."""
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop.set_default_executor(executor)
+    return executor
 
 
 async def run_cell(shell: InteractiveShell, source: str) -> None:
