@@ -10,17 +10,22 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..checks import LABS, Lab, Result
 from ..checks.transcript import recording
+from .admission import Admission
 from .crew import Crew
 from .ledger import Ledger
 from .limits import Limits
 from .report import Report, make_report
 from .session import SandboxTarget, Session
 from .submission import Submission, Unreadable, find, lab_in_name, read
+
+# How many submissions are graded at a time at most, where nobody says how many.
+JOBS_PER_CORE = 4
 
 
 class UsageError(ValueError):
@@ -47,8 +52,8 @@ def grade(
         executor: grades elsewhere: in other processes, on other machines. By default threads of this process do.
         limits: for each submission.
         crew: starts the submissions' processes, if there is no `executor`; by default one is made and ended here.
-        jobs: how many at a time, if there is no `executor`; by default one more
-            than cores, because each waits now and then.
+        jobs: how many at a time, if there is no `executor`; by default one more than cores, because each waits now
+            and then, and up to four times as many as cores while the processor has time for them.
         started: called with the number of submissions.
         graded: called as each one is graded, in any thread.
         ledger: what it knows is not graded again; what is graded is kept there, with a transcript.
@@ -66,7 +71,9 @@ def grade(
     done = Done(graded, ledger)
     if executor is not None:
         return _gather(works, executor, functools.partial(_judge_elsewhere, limits, ledger is not None), done)
-    return _grade_here(works, crew, limits, jobs or _cores() + 1, done)
+    if jobs:
+        return _grade_here(works, crew, limits, jobs, contextlib.nullcontext(), done)
+    return _grade_here(works, crew, limits, JOBS_PER_CORE * _cores(), Admission(_cores() + 1), done)
 
 
 def grade_file(path: str | os.PathLike[str], lab: str, crew: Crew) -> Report:
@@ -136,6 +143,7 @@ def _grade_here(
     given: Crew | None,
     limits: Limits,
     jobs: int,
+    admission: AbstractContextManager[None],
     done: Done,
 ) -> Iterator[Report]:
     own_or_given = contextlib.nullcontext(given) if given else Crew(limits)
@@ -148,7 +156,12 @@ def _grade_here(
                 for lab in labs:
                     LABS[lab]
                 ready.result()
-            yield from _gather(works, threads, functools.partial(_judge_with, crew, done.ledger is not None), done)
+
+            def judge_one(work: Work) -> Report:
+                with admission:
+                    return _judge_with(crew, done.ledger is not None, work)
+
+            yield from _gather(works, threads, judge_one, done)
         except BaseException:
             # An interrupt. The threads are waited for next: this ends what they wait for.
             crew.close()

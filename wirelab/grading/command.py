@@ -50,7 +50,8 @@ def grade_command(
         Path | None, typer.Option(metavar="FILE", help="Write there instead of to standard output.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Submissions at a time; by default one more than cores.")
+        int | None,
+        typer.Option(min=1, help="Submissions at a time; by default as many as the processor has time for."),
     ] = None,
     pages: Annotated[
         Path | None,
