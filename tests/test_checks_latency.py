@@ -19,9 +19,9 @@ import requests
 from lab_answers import answers, deliverables, judge, wrong_ones
 
 from wirelab.checks import LABS, Lab
-from wirelab.checks.latency import fits
+from wirelab.checks.latency import fault_of, fits
 from wirelab.checks.latency_samples import FEWEST, MOST, many_sets
-from wirelab.checks.latency_server import REST, Run
+from wirelab.checks.latency_server import CONNECT, HOLDS, REST, Question, Run, http_server
 from wirelab.checks.transcript import recording
 
 NAME = "03_latency"
@@ -127,6 +127,35 @@ def test_duration_lies_between_the_hold_and_the_gap_around_it() -> None:
     assert fits([0.5, 0.8, 0.7], run.bounds)
     assert not fits([0.49, 0.8, 0.7], run.bounds)
     assert not fits([0.5, 0.81, 0.7], run.bounds)
+
+
+def test_who_leaves_early_is_told_though_the_clock_agrees() -> None:
+    run = seen_by(2, (1.0, 1.5), (1.6, 2.0), (2.3, 2.9), returned=3.1)
+    run.result = [0.41003, 0.61007]
+    for question in run.questions:
+        question.answered = True
+    assert fault_of(run) == ""
+    run.questions[-1].answered = False
+    assert "you left before the whole answer" in fault_of(run)
+
+
+def test_end_of_a_connection_comes_before_what_is_due_at_the_same_moment() -> None:
+    async def leave_while_the_server_does_something_else() -> Question:
+        run = Run(CONNECT, 1)
+        with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+            async with http_server(run, listener, halves=True):
+                client.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(client, listener.getsockname())
+                await loop.sock_sendall(client, b"GET / HTTP/1.1\r\n\r\n")
+                await loop.sock_recv(client, 1000)
+                client.close()
+                # Nobody else has a turn, until the second half of the answer is due.
+                time.sleep(2 * max(HOLDS))  # noqa: ASYNC251
+                assert await run._news.until(lambda: not math.isinf(run.questions[0].ended_at), 10)
+        return run.questions[0]
+
+    assert not asyncio.run(leave_while_the_server_does_something_else()).answered
 
 
 # Deliverables that are none

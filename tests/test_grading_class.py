@@ -98,7 +98,7 @@ def test_reports_hold_what_was_sent_and_received(written: Path) -> None:
         assert "← 201 Created" in text
         assert re.search(r"\| location: \S+ \|", text)
         # In columns, and how to read it.
-        assert re.search(r"\n {7,}\d\.\d ms  → |<span> +\d+\.\d ms  ", text)
+        assert re.search(r"\n +\d+\.\d ms  → |<span> +\d+\.\d ms  ", text)
         assert html.escape(LEGEND, quote=False) in text
 
 

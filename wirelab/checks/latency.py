@@ -159,6 +159,9 @@ def fault_of(run: Run) -> str:
         return "yours are all the same, as a total is that is divided by n"
     if all(abs(1000 * duration - round(1000 * duration)) < 1e-3 for duration in durations):
         return "yours are whole milliseconds, which perf_counter() never gives"
+    # First of all: the server may see that the client has left before the client looks at its clock.
+    if not all(question.answered for question in run.last):
+        return "you left before the whole answer was there"
     if fits(durations, bounds[-n:]):
         return ""
     if any(fits(durations, bounds[first : first + n]) for first in range(len(bounds) - n)):
@@ -170,8 +173,6 @@ def fault_of(run: Run) -> str:
     leasts, mosts = map(sorted, zip(*bounds[-n:], strict=True))
     if fits(sorted(durations), list(zip(leasts, mosts, strict=True))):
         return "yours are in another order"
-    if not all(question.answered for question in run.last):
-        return "you left before the whole answer was there"
     early = sum(duration < least - TICK for duration, (least, _) in zip(durations, bounds[-n:], strict=True))
     if early:
         return f"{early} of the {n} are shorter than that, so the clock stops too early, or times something else"

@@ -290,11 +290,19 @@ class HttpConnection(asyncio.Protocol):
         if len(self._received) > LONGEST or self._run.floods:
             self.abort()
 
+    def eof_received(self) -> None:
+        """Answer no more, not even what is due at this moment."""
+        self._give_up()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Answer no more."""
+        self._give_up()
+
+    def _give_up(self) -> None:
         for timer in self._timers:
             timer.cancel()
-        for question in self._waiting:
+        while self._waiting:
+            question = self._waiting.pop(0)
             self._run.ended(question, answered=False)
             note(f"{FAILED} the connection ended before the whole answer to {question.text} was sent", self)
 
