@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     OpenPage = Callable[..., Page]
 
 ARTEFACTS = Path(__file__).parents[2] / "test-artefacts"
-HEARTBEAT = 0.3
+# Seconds, for tests that wait for silence to be noticed.
+SHORT_HEARTBEAT = 0.3
 # Milliseconds, on a machine that may be busy.
 DEADLINE = 20_000
 FOCUSED = "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
@@ -29,7 +30,13 @@ FOCUSED = "() => document.activeElement.getAttribute('aria-label') ?? document.a
 
 @pytest.fixture
 def board() -> Iterator[Server]:
-    with serve(create_app(HEARTBEAT), name="board") as server:
+    with serve(create_app(), name="board") as server:
+        yield server
+
+
+@pytest.fixture
+def watchful_board() -> Iterator[Server]:
+    with serve(create_app(SHORT_HEARTBEAT), name="board") as server:
         yield server
 
 
@@ -107,9 +114,9 @@ def test_change_in_one_page_shows_in_the_other(board: Server, open_page: OpenPag
 
 @pytest.mark.parametrize("fault", ["reset", "freeze"])
 def test_says_since_when_it_has_heard_nothing_and_catches_up(
-    fault: str, board: Server, open_page: OpenPage
+    fault: str, watchful_board: Server, open_page: OpenPage
 ) -> None:
-    with Link(board) as link:
+    with Link(watchful_board) as link:
         page = open_page(f"{link.http}/")
         with pictured(page, f"board-{fault}"):
             if fault == "reset":
@@ -118,8 +125,8 @@ def test_says_since_when_it_has_heard_nothing_and_catches_up(
             until(page, "lost")
             said = page.get_by_role("status").inner_text()
             assert re.fullmatch(r"Connection lost\. Nothing heard since \d.*\.", said)
-            call(board, "POST", "/todos", task="Added meanwhile")
-            call(board, "DELETE", "/todos/1")
+            call(watchful_board, "POST", "/todos", task="Added meanwhile")
+            call(watchful_board, "DELETE", "/todos/1")
             page.wait_for_function("() => /^Last heard [1-9]/.test(document.querySelector('#since').textContent)")
             assert page.get_by_role("status").inner_text() == said
             assert page.get_by_text("Learn REST").is_visible()
@@ -149,7 +156,7 @@ def test_server_that_starts_anew_is_another_board(board: Server, open_page: Open
         port = board.port
         board.stop()
         until(page, "lost")
-        with serve(create_app(HEARTBEAT), name="board", port=port):
+        with serve(create_app(), name="board", port=port):
             until(page, "live")
             page.get_by_label("Delete Of the old board").wait_for(state="detached")
             page.get_by_role("log").get_by_text("The server has started anew").wait_for()
