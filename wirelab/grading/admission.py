@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
 
-# Seconds between two looks at the processor: each lets one submission in at most, whose share the next look sees.
+# Seconds from one that begins until the processor is looked at for the next: its own share shows by then.
 LOOK = 0.5
 # The share of the processor's time, over all cores, from which on nobody is let in.
 BUSY = 0.5
@@ -38,6 +38,9 @@ class Admission:
             while self._running >= self._sure and not self._has_room():
                 self._change.wait(LOOK)
             self._running += 1
+            self._next_look = time.monotonic() + LOOK
+            # What was before it says nothing.
+            self._load()
 
     def __exit__(self, *_: object) -> None:
         """Let the next one begin."""
@@ -46,10 +49,9 @@ class Admission:
             self._change.notify()
 
     def _has_room(self) -> bool:
-        now = time.monotonic()
-        if now < self._next_look:
+        if time.monotonic() < self._next_look:
             return False
-        self._next_look = now + LOOK
+        self._next_look = time.monotonic() + LOOK
         return self._load() < BUSY
 
 
