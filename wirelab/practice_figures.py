@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 
 from .lesson import Prediction
-from .plots import Values, axes, logarithmic, looks, mark_prediction, show
+from .plots import PALETTE, Values, axes, logarithmic, looks, mark_prediction, show
 from .practice import METHODS, Call, Errors, Judgement, Reads, Reply, errors_of
 
 # A judgement's place on the colour map, and the mark that says the same without colour.
@@ -64,7 +64,7 @@ def pages_while_others_write(
             "twice": [item for item in throughout if seen.count(item) > 1],
             "never": [item for item in throughout if item not in seen],
         }
-        shapes = {"once": ("·", "#767676", 20), "twice": ("^", "#006ba4", 60), "never": ("x", "#c85200", 60)}
+        shapes = {"once": ("·", "#767676", 20), "twice": ("^", PALETTE[0], 60), "never": ("x", PALETTE[1], 60)}
         for (name, items), (shape, colour, size) in zip(groups.items(), shapes.values(), strict=True):
             marker = "." if shape == "·" else shape
             label = f"read {name}" if row == 0 else None

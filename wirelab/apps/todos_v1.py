@@ -120,7 +120,7 @@ class Problem(Exception):
         self.response = Response(json.dumps(members), status, headers, PROBLEM)
 
 
-# Rate limits
+# Methods
 
 
 class HeadLikeGet:
@@ -133,6 +133,9 @@ class HeadLikeGet:
         """Answer one request."""
         asked = scope.get("method")
         await self._app({**scope, "method": "GET"} if asked == "HEAD" else scope, receive, send)
+
+
+# Rate limits
 
 
 class Buckets:

@@ -159,7 +159,7 @@ def fault_of(run: Run) -> str:
         return "yours are all the same, as a total is that is divided by n"
     if all(abs(1000 * duration - round(1000 * duration)) < 1e-3 for duration in durations):
         return "yours are whole milliseconds, which perf_counter() never gives"
-    # First of all: the server may see that the client has left before the client looks at its clock.
+    # Before the times: the server may see that the client has left before the client looks at its clock.
     if not all(question.answered for question in run.last):
         return "you left before the whole answer was there"
     if fits(durations, bounds[-n:]):

@@ -56,7 +56,10 @@ class Admission:
 
 
 class Load:
-    """The share of the processor's time, over all cores, that was used since the last call, from 0 to 1."""
+    """The share of the processor's time, over all cores, that was used since the last call, from 0 to 1.
+
+    `psutil.cpu_percent` would count for each thread by itself, and any thread may be the next to look.
+    """
 
     def __init__(self) -> None:
         self._before = psutil.cpu_times()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from . import Crew, CrewError, Ledger, Limits, Report, UsageError, formats, grade
+from .ledger import write_whole
 from .sandbox import Isolation
 
 USAGE, INTERRUPTED = 2, 130
@@ -180,9 +180,7 @@ def _replace(output: Path, text: str) -> None:
         if output.exists() and not output.is_file():
             output.write_bytes(text.encode("utf-8"))
             return
-        with tempfile.NamedTemporaryFile("wb", dir=output.absolute().parent, delete=False) as file:
-            file.write(text.encode("utf-8"))
-        os.replace(file.name, output)
+        write_whole(output, text.encode("utf-8"))
     except OSError as exc:
         _refuse(f"cannot write {output}: {exc.strerror}")
 

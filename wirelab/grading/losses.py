@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import matplotlib.style
 
 from ..checks import Result
-from ..plots import STYLE, Shown, Values, axes
+from ..plots import PALETTE, STYLE, Shown, Values, axes
 from .report import Report, plain
 
 # Bars in each half of the picture.
@@ -21,9 +21,9 @@ EXPECTED = re.compile(r"; expected (.*)", re.DOTALL)
 PARTICULARS = re.compile(r"""\d+|"[^"]*"|'[^']*'|\{.*?\}|\[.*?\]""")
 KINDS = ("wrong", "not attempted", "could not run")
 LOOKS = {
-    "wrong": {"color": "#006BA4"},
-    "not attempted": {"color": "#CFCFCF", "hatch": "///"},
-    "could not run": {"color": "#FF800E", "hatch": "xxx"},
+    "wrong": {"color": PALETTE[0]},
+    "not attempted": {"color": PALETTE[2], "hatch": "///"},
+    "could not run": {"color": PALETTE[1], "hatch": "xxx"},
 }
 
 
