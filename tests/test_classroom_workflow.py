@@ -37,7 +37,7 @@ def test_shape() -> None:
 def test_what_it_names_is_there() -> None:
     assert (ROOT / WORKFLOW["env"]["LAB"].split()[0]).exists()
     for step in STEPS:
-        for file in re.findall(r"-r (\S+)", step.get("run", "")):
+        for file in re.findall(r"-[rc] (?:kit/)?(\S+)", step.get("run", "")):
             assert (ROOT / file).exists()
     uploaded = STEPS[-1]["with"]["path"].split()
     commands = " ".join(step.get("run", "") for step in STEPS)
@@ -47,10 +47,15 @@ def test_what_it_names_is_there() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="runs bash")
 @pytest.mark.parametrize(("handed_in", "status", "score"), [(SOLUTION, 0, "10 of 10"), (UNSOLVED, 1, "0 of 10")])
 def test_commands_run(tmp_path: Path, handed_in: Path, status: int, score: str) -> None:
-    """In a learner's copy, each command as the host runs it; those that always run do so after a failure too."""
-    (tmp_path / "labs").mkdir()
-    shutil.copy(handed_in, tmp_path / "labs" / f"{LAB}.ipynb")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    """Each command as the host runs it; those that always run do so after a failure too."""
+    labs, kit = tmp_path / "work" / "labs", tmp_path / "kit"
+    labs.mkdir(parents=True)
+    shutil.copy(handed_in, labs / f"{LAB}.ipynb")
+    # What a learner puts beside it changes nothing.
+    (labs.parent / "pytest.ini").write_text("[pytest]\naddopts = --collect-only\n")
+    (labs / "conftest.py").write_text("def pytest_collection_modifyitems(items): items.clear()\n")
+    kit.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", kit)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = kept | WORKFLOW["env"] | {"PATH": path, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}

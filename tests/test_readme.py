@@ -37,7 +37,11 @@ def test_ci_runs_the_same_commands() -> None:
 
 @pytest.mark.parametrize("link", [link for link in LINKS if "://" not in link])
 def test_link_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+    file, _, anchor = link.partition("#")
+    assert (ROOT / file).exists()
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
 @pytest.mark.parametrize("folder", ["notebooks", "labs"])

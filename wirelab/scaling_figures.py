@@ -57,8 +57,8 @@ def upkeep_compared(kept: Mapping[str, Upkeep]) -> None:
     axis.set(xlabel="one core of the server, %")
     show(
         figure,
-        alt="Three bars of processor load for the same crowd. Idle takes next to nothing. Two pings a second and "
-        "twenty messages a second take a good part of a core.",
+        alt="Three bars of processor load for the same crowd. Idle takes next to nothing, two pings a second "
+        "some per cent of a core, twenty messages a second more.",
         caption="The same thousand clients (or as many as the system allows), idle and busy.",
         values=Values(
             ("crowd", "clients", "% of a core", "µs for each ping or message"),
@@ -134,8 +134,8 @@ def what_was_read(seen: Mapping[str, Counter[str]], mark: Callable[[Axes], None]
     axis.legend(ncols=2, loc="upper right", fontsize=9)
     show(
         figure,
-        alt="Bars for what readers got. By lot, only about a third got their todo, the others a 404 or somebody "
-        "else's todo. Sticky, all who read their own got it. Sticky, those who read a friend's fared no better "
+        alt="Bars for what readers got. By lot, most did not get their todo, but a 404 or somebody else's todo. "
+        "Sticky, all who read their own got it. Sticky, those who read a friend's fared no better "
         "than by lot.",
         caption="Three workers, each with a dictionary of its own.",
         values=Values(
