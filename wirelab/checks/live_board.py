@@ -199,12 +199,13 @@ PUBLISH = Exercise(
     hints=(
         "A snapshot names the last change that is in it. So a change and its number must become true in the same "
         "instant: with no `await` between them.",
-        "In `commit`, under the lock: first `await write(...)`, then count `board.seq` up by one, then put the "
-        "message into every queue. `put_nowait` waits for nobody. In `join`, the position goes into the new queue "
-        "before anything else.",
-        '`async with lock:`, in it `await write(todo_id, todo)`, `board.seq += 1`, then `tell({"epoch": '
-        'board.epoch, "seq": board.seq, "id": todo_id, "todo": todo})`. In `join`: '
-        '`queue.put_nowait({"epoch": board.epoch, "seq": board.seq})`, then `queues.add(queue)`.',
+        "In `commit`: first `await save(todo_id, todo)`, then count `board.seq` up by one, then `tell` the "
+        "change. The handlers hold the lock already, and `tell` waits for nobody. In `join`, the position "
+        "goes into the new queue before anything else.",
+        'The snapshot: `return {"epoch": board.epoch, "seq": board.seq, "todos": list(todos.values())}`. In '
+        '`join`: `queue.put_nowait({"epoch": board.epoch, "seq": board.seq})`, then `queues.add(queue)`. In '
+        '`commit`: `await save(todo_id, todo)`, `board.seq += 1`, then `tell({"epoch": board.epoch, "seq": '
+        'board.seq, "id": todo_id, "todo": todo})`.',
     ),
     checks=(
         Check(
@@ -356,13 +357,15 @@ MIRROR = Exercise(
     hints=(
         "Who fetches first and listens then, misses what happens in between. Turn it round: listen, and fetch "
         "when you are sure to hear everything. What tells you that you are?",
-        "The first message, the position. After it `snapshot = await get_board(base_url)` and `load(board, "
-        "snapshot)`. Messages that came meanwhile wait in the socket; drop each whose `seq` is not above "
-        "that of the snapshot.",
-        "Under `async with connect(...) as socket:` put `await socket.recv()`, then the snapshot, `load(board, "
-        'snapshot)`, `seq = snapshot["seq"]`. Then `async for text in socket:`, in it `message = '
-        'json.loads(text)`, and `if message["seq"] > seq and "id" in message:` put `apply(board, message)` and '
-        '`seq = message["seq"]`.',
+        "The first message, the position. After it `snapshot = await get_board(base_url)` and "
+        "`load(mirrored, snapshot)`. Messages that came meanwhile wait in the socket, and `changes_from` "
+        "hands them out; drop each whose `seq` is not above that of the snapshot.",
+        'In `apply`: if `message["todo"] is None`, then `mirrored.pop(message["id"], None)`, else '
+        '`mirrored[message["id"]] = message["todo"]`. In `follow`: under `async with '
+        "connect(updates_of(base_url), proxy=None) as socket:` put `await socket.recv()`, `snapshot = await "
+        "get_board(base_url)` and `load(mirrored, snapshot)`; then `async for message in "
+        'changes_from(socket, snapshot):`, and in it `if message["seq"] > snapshot["seq"]: apply(mirrored, '
+        "message)`.",
     ),
     checks=(
         Check(
@@ -505,11 +508,11 @@ RECOVER = Exercise(
         "Do not mend: start over. Whatever went wrong, a new socket and a new snapshot make it right, and "
         "`follow` does just that. So call it again and again.",
         "`follow` may end, after a good close, and it may raise anything: `OSError`, `ConnectionClosed`, an "
-        "error of the snapshot. `except Exception` is right here. Wait a little before the next call, at random. "
-        "In `must_start_over`, ask which `seq` would fit: one more for a change, the same for a position.",
-        "`while True:`, in it `with suppress(Exception):` and `await follow(base_url, board)`, then `await "
-        'asyncio.sleep(random.uniform(0, MAX_DELAY))`. In `must_start_over`: `expected = seq + 1 if "id" in '
-        'message else seq`, then `return message["epoch"] != epoch or message["seq"] > expected`.',
+        "error of the snapshot. `except Exception` is right here. Wait a little before the next call, at "
+        "random. In `is_unfit`, ask which `seq` would fit: one more for a change, the same for a position.",
+        "In `come_back`: `while True:`, in it `with suppress(Exception): await follow(base_url, mirrored)`, "
+        "then `await asyncio.sleep(random.uniform(0, MAX_DELAY))`. In `is_unfit`: `expected = seq + 1 if "
+        '"id" in message else seq`, then `return message["epoch"] != epoch or message["seq"] > expected`.',
     ),
     checks=(
         Check(
@@ -657,8 +660,12 @@ PAGE = Exercise(
         "`socket.onmessage = async () => { … }` gets `board`, draws it, and says that the page is live. "
         "`socket.onclose = () => { … }` says that it is not, and calls `listen` again after a while, with "
         "`setTimeout(listen, 500 * Math.random())`.",
-        'In `onmessage`: `const answer = await fetch("board"); draw(await answer.json()); say("Live");`. In '
-        '`onclose`: `say("Not connected"); setTimeout(listen, 500 * Math.random());`. At the end: `listen();`.',
+        "Return the JavaScript as a text, between `'''` and `'''`. The line: `function line(todo) {`, `const "
+        'item = document.createElement("li");`, `item.textContent = todo.task + ", " + todo.status;`, '
+        "`return item; }`. Listening: `function listen() {`, the lines for `address` and `socket` above, "
+        '`socket.onmessage = async () => { draw(await (await fetch("board")).json()); say("Live"); };`, '
+        '`socket.onclose = () => { say("Not connected"); setTimeout(listen, 500 * Math.random()); }; }`. '
+        "Behind it: `listen();`.",
     ),
     checks=(
         Check(

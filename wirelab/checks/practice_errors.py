@@ -206,10 +206,12 @@ ERRORS = Exercise(
         "A problem is JSON with `type`, `title`, `status` and maybe `detail`, and its media type says that it is "
         "one. Every route has a set, `route.methods`. Of a type, what counts is in front of the first `;`, and "
         "capitals do not.",
-        'The content: `{"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": '
-        "detail}`. The methods: `{method for route in app.routes if route.matches(scope)[0] != Match.NONE for "
-        'method in route.methods}`. The type: `if content_type.partition(";")[0].strip().lower() not in '
-        'media_types: raise HTTPException(415, "…")`.',
+        'In `problem`: `content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": '
+        'status, "detail": detail}`, then `return JSONResponse(content, status, headers, '
+        'media_type="application/problem+json")`. In `methods_at`: `return {method for route in app.routes '
+        "if route.matches(scope)[0] != Match.NONE for method in route.methods}`. In `refuse_other_types`: "
+        '`if content_type.partition(";")[0].strip().lower() not in media_types: raise HTTPException(415, '
+        '"…")`.',
     ),
     checks=(
         Check(

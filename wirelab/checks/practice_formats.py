@@ -122,10 +122,12 @@ FORMATS = Exercise(
         "For each format that there is, find out how welcome it is, from 0 to 1; then take the most welcome one.",
         "Three ranges may speak of a format: its own name, `application/*` and `*/*`. The most special one of "
         "those that are there decides, even if it says less. `max` takes the first of several that are equal.",
-        '`for name in (media_type, "application/*", "*/*"): if name in wanted: return wanted[name]`, and after '
-        "the loop `return 0`: that is `quality(media_type)`. Then `best = max((JSON, XML), key=quality)`, and `if "
-        'quality(best) == 0: raise HTTPException(406, "…")`. In the XML: '
-        "`f\"<task>{escape(todo['task'])}</task>\"`, and so on.",
+        "In `best_format`: `wanted = wishes(accept)`. A function in it, `def quality(media_type):`, with "
+        '`for name in (media_type, "application/*", "*/*"):`, in that `if name in wanted: return '
+        "wanted[name]`, and after the loop `return 0`. Then `best = max((JSON, XML), key=quality)`, `if "
+        'quality(best) == 0: raise HTTPException(406, "…")`, and `return best`. In `as_xml`: `"<todo>" + '
+        '"".join(f"<{name}>{escape(str(todo[name]))}</{name}>" for name in ("id", "task", "status")) + '
+        '"</todo>"`.',
     ),
     checks=(
         Check(

@@ -273,9 +273,10 @@ LIMITS = Exercise(
         "looked last?",
         "Keep two numbers for each caller: the tokens, and when you counted them, by `time.monotonic()`. A new "
         "caller has BURST. The wait is what is missing for a whole token, divided by RATE.",
-        "`tokens, counted = buckets.get(caller, (BURST, now))`, then `tokens = min(BURST, tokens + (now - "
-        "counted) * RATE)`. If there is less than one: `buckets[caller] = tokens, now` and `return math.ceil((1 - "
-        "tokens) / RATE)`. Otherwise `buckets[caller] = tokens - 1, now` and `return 0`.",
+        "`now = time.monotonic()`, `tokens, counted = buckets.get(caller, (BURST, now))`, then `tokens = "
+        "min(BURST, tokens + (now - counted) * RATE)`. If there is less than one: `buckets[caller] = tokens, "
+        "now` and `return math.ceil((1 - tokens) / RATE)`. Otherwise `buckets[caller] = tokens - 1, now` and "
+        "`return 0`.",
     ),
     checks=(
         Check(

@@ -420,10 +420,13 @@ UPDATE = Exercise(
         "RFC 7396 in words: a patch that is no object takes the target's place. Otherwise, for each of its "
         "members: null takes it out of the target, anything else is merged with what is there. For the tags, "
         "`tags_of(todo)` is a set of all that are current.",
-        "The merge: `merged = dict(target) if isinstance(target, dict) else {}`, then for each name and value: "
-        "`merged.pop(name, None)` or `merged[name] = merge(merged.get(name), value)`. Stale: "
-        '`tags_of(todo).isdisjoint(tag.strip() for tag in if_match.split(","))`. The handler: `todo = '
-        "find(todo_id)`, `refuse_stale(…, todo)`, `todos[todo_id] = valid(merge(todo, patch), todo_id)`.",
+        "In `merge`: `if not isinstance(patch, dict): return patch`, then `merged = dict(target) if "
+        "isinstance(target, dict) else {}`; in `for name, value in patch.items():` `merged.pop(name, None)` "
+        "if the value is None, else `merged[name] = merge(merged.get(name), value)`; then `return merged`. "
+        "In `refuse_stale`: a 428 if `if_match is None`, and a 412 if `tags_of(todo).isdisjoint(tag.strip() "
+        'for tag in if_match.split(","))`. In `change_todo`: `todo = find(todo_id)`, '
+        '`refuse_stale(request.headers.get("If-Match"), todo)`, `todos[todo_id] = valid(merge(todo, patch), '
+        "todo_id)`.",
     ),
     checks=(
         Check(

@@ -142,10 +142,13 @@ TOPICS = Exercise(
         'Patterns tell requests apart: `case {"type": "subscribe", "symbol": str(symbol)} if symbol:` takes only '
         "a text that is not empty. `case _:` takes all the rest, and answers with an error. `json.loads` raises "
         "`ValueError` for what is no JSON, and may give a list or a number.",
-        "`members[symbol].add(websocket)`, then return "
-        '`{"type": "subscribed", "symbol": symbol, "seq": numbers[symbol]}`; `discard` and '
-        '`{"type": "unsubscribed", "symbol": symbol}`; else `{"type": "error", "error": "Not understood"}`. In '
-        "`parsed`: `with suppress(ValueError):` around `json.loads(text)`, and `{}` for what is no dict.",
+        'In `next_update`: `numbers[symbol] += 1`, and `return {"type": "update", "symbol": symbol, "seq": '
+        'numbers[symbol], "data": data}`. In `parsed`: `with suppress(ValueError):`, in it `request = '
+        "json.loads(text)` and `if isinstance(request, dict): return request`; behind it `return {}`. In "
+        '`answer`, for each of the two patterns: `members[symbol].add(websocket)` and `return {"type": '
+        '"subscribed", "symbol": symbol, "seq": numbers[symbol]}`, or `members[symbol].discard(websocket)` '
+        'and `return {"type": "unsubscribed", "symbol": symbol}`; for all else `return {"type": "error", '
+        '"error": "Not understood"}`.',
     ),
     checks=(
         Check(
@@ -263,12 +266,12 @@ SLOW = Exercise(
     hints=(
         "Never `await` a client where an update is handed out. Put the update into a queue of that client, and "
         "let a task of its own send what is in there.",
-        "`queue.put_nowait(text)` raises `asyncio.QueueFull` at once if there is no room. Then the client has to "
-        "go: out of every room first, so that nothing more is put in, and then closed. Closing takes time, "
-        "so it is work for the background too.",
-        "`write`: `while True: await websocket.send(await queues[websocket].get())`. `post`: `try: "
-        "queues[websocket].put_nowait(text)`, `except asyncio.QueueFull:` `leave_all(websocket)` and "
-        "`in_background(websocket.close(TOO_SLOW))`.",
+        "`queue.put_nowait(text)` raises `asyncio.QueueFull` at once if there is no room. Then the client "
+        "has to go: out of every room first, so that nothing more is put in, and then closed. Closing takes "
+        "time, so it is work for the background too; the goodbye above does that.",
+        "In `write`: `while True: await websocket.send(await queues[websocket].get())`. In `post`: `try: "
+        "queues[websocket].put_nowait(text)`, `except asyncio.QueueFull:`, and under it "
+        "`leave_all(websocket)` and `say_goodbye(websocket, TOO_SLOW)`.",
     ),
     checks=(
         Check(
@@ -521,14 +524,18 @@ RECONNECT = Exercise(
     hints=(
         "Tell three things apart: a connection that never came about, one that broke soon, and one that was "
         "good for a while. Count failures, and begin the count anew only after a good spell.",
-        "Around `async for message in session(...)` stand `while True` and `try`; what ends a connection is "
-        "`OSError`, `TimeoutError`, `InvalidHandshake` or `ConnectionClosed`. The code that the server sent is "
-        "`end.rcvd.code`, and `end.rcvd` is None if it sent none. To notice a freeze takes three options of "
-        "`connect`: one for the pings, one for their answers, and one for the goodbye that nobody answers.",
-        "`pause`: `random.uniform(0, min(MAX_DELAY, FIRST_DELAY * 2 ** (failures - 1)))`. `KEEPALIVE`: "
-        "`ping_interval`, `ping_timeout` and `close_timeout`, all HEARTBEAT. The loop: note `began`; in `except "
-        "ConnectionClosed as end:` raise `PermissionError` after 1008; behind the `try`: `failures = 1 if "
-        "time.monotonic() - began > GOOD_SPELL else failures + 1`, and `await asyncio.sleep(pause(failures))`.",
+        "In `stay_connected` stand `while True:` and `with suppress(*BROKEN):` around the loop over "
+        "`session(uri, token, symbols, seen)`: what ends a connection is in `BROKEN`, and what is not ends "
+        "the loop. The code that the server sent is `end.rcvd.code`, and `end.rcvd` is None if it sent none. "
+        "To notice a freeze takes three options of `connect`: one for the pings, one for their answers, and "
+        "one for the goodbye that nobody answers.",
+        'In `keepalive`: `return {"ping_interval": HEARTBEAT, "ping_timeout": HEARTBEAT, "close_timeout": '
+        "HEARTBEAT}`. In `is_final`: `return end.rcvd is not None and end.rcvd.code == 1008`. In `delay`: "
+        "`return random.uniform(0, min(MAX_DELAY, FIRST_DELAY * 2 ** (failures - 1)))`. In `stay_connected`: "
+        "`seen, failures = {}, 0`, then in `while True:` first `began = time.monotonic()`, then `with "
+        "suppress(*BROKEN):`, in it `async for news in session(uri, token, symbols, seen): yield news`; "
+        "behind the `with`: `failures = 1 if time.monotonic() - began > GOOD_SPELL else failures + 1`, and "
+        "`await asyncio.sleep(delay(failures))`.",
     ),
     checks=(
         Check(
@@ -651,10 +658,11 @@ RESUME = Exercise(
         "Two kinds of messages bring you to a number: an update, and the answer to a subscription. Note both in "
         "`seen`, or a client that is cut off before its first update does not know what it missed. If there was a "
         "number before, and the answer has another one, higher or lower, there is a gap.",
-        'For "subscribed": `before, seen[symbol] = seen.get(symbol), message["seq"]`; if `before` is neither None '
-        'nor the new one, return `[{"type": "gap", "symbol": symbol, "after": before, "seq": message["seq"]}]`. '
-        'For "update": note its seq, and return `[message]`. Everything else: `[]`. The subscription gets '
-        '`"after": seen[symbol]` if there is one.',
+        'In `ask`: `request = {"type": "subscribe", "symbol": symbol}`, then `if symbol in seen: '
+        'request["after"] = seen[symbol]`, then `return request`. In `take`: `if "seq" not in message: '
+        'return []`. Then `symbol, seq = message["symbol"], message["seq"]` and `before, seen[symbol] = '
+        "seen.get(symbol, seq), seq`. Of an update `return [message]`; of the rest `[]` if `before == seq`, "
+        'else `[{"type": "gap", "symbol": symbol, "after": before, "seq": seq}]`.',
     ),
     checks=(
         Check(

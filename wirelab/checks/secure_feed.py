@@ -135,9 +135,10 @@ LOGIN = Exercise(
         "`jwt.encode(claims, SECRET, algorithm=ALGORITHM)` makes a token; `exp` is in seconds since 1970, as "
         "`time.time()` is. Somebody who does not exist has a hash too, `NOBODY`: `USERS.get(username, NOBODY)`. "
         "`await asyncio.to_thread(function, argument, …)` calls a function in a thread.",
-        'The token: `jwt.encode({"sub": username, "aud": AUDIENCE, "exp": int(time.time()) + TOKEN_SECONDS}, '
-        "SECRET, algorithm=ALGORITHM)`. The password: `fits = await asyncio.to_thread(hasher.verify, password, "
-        "USERS.get(username, NOBODY))`, then `return fits and username in USERS`.",
+        'The token: `return jwt.encode({"sub": username, "aud": AUDIENCE, "exp": int(time.time()) + '
+        "TOKEN_SECONDS}, SECRET, algorithm=ALGORITHM)`. The password: `fits = await "
+        "asyncio.to_thread(hasher.verify, password, USERS.get(username, NOBODY))`, then `return fits and "
+        "username in USERS`.",
     ),
     checks=(
         Check(
@@ -362,8 +363,9 @@ TOKEN = Exercise(
         "`jwt.InvalidTokenError`. Todos have an `owner`, and `user` is who asks: compare these, whatever else the "
         "request says.",
         "In a `try`: `return jwt.decode(token, SECRET, algorithms=[ALGORITHM], audience=AUDIENCE)`, and "
-        "`except jwt.InvalidTokenError: return None`. One todo: `todo = todos.get(todo_id)`, and return it "
-        '`if todo and todo["owner"] == user`, else `None`. A new one: `"owner": user`.',
+        "`except jwt.InvalidTokenError: return None`. One todo: `todo = todos.get(todo_id)`, then `return "
+        'todo if todo and todo["owner"] == user else None`. A new one: `return {"id": max(todos) + 1, '
+        '"owner": user, "task": new.task, "status": "Pending"}`.',
     ),
     checks=(
         Check(
@@ -781,9 +783,9 @@ EXPIRY = Exercise(
         "`exp` in the claims is in seconds since 1970, as `time.time()` is. `async with "
         "asyncio.timeout(seconds):` raises `TimeoutError` when these are over. A message has its text in "
         '`"text"` or its bytes in `"bytes"`, and the other one may be missing or `None`.',
-        'The length: `len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE`. The time: in a `try` '
-        '`async with asyncio.timeout(claims["exp"] - time.time()): return await listen(websocket)`, and '
-        "`except TimeoutError: return 1008`.",
+        'The length: `return len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE`. The '
+        'time: in a `try` `async with asyncio.timeout(claims["exp"] - time.time()): return await '
+        "hear(websocket)`, and `except TimeoutError: return 1008`.",
     ),
     checks=(
         Check(
