@@ -110,15 +110,15 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             delay=0.000_15,
             jitter=0.000_1,
             bandwidth=125e6,
-            source="One building: a round trip of 0.3 to 0.5 ms, which Jeff Dean's 'Numbers Everyone Should Know' "
-            "has for one data centre; gigabit Ethernet (IEEE 802.3ab).",
+            source="One building: a round trip of 0.3 to 0.5 ms. Jeff Dean's 'Numbers Everyone Should Know' has "
+            "0.5 ms within a data centre. Gigabit Ethernet (IEEE 802.3ab).",
         ),
         "city": Profile(
             delay=0.006,
             jitter=0.001,
             bandwidth=12.5e6,
-            source="Fibre to the home, to a server in the region: round trips of 11.6 to 14.7 ms, measured for "
-            "Verizon's fibre in the FCC's '2016 Measuring Broadband America'; its tier of 100 Mbit/s.",
+            source="Fibre to the home, to a server in the region: a round trip of some 12 ms, of the order that "
+            "the FCC's reports 'Measuring Broadband America' (2016, chart 7) show for fibre; 100 Mbit/s.",
         ),
         "ocean": Profile(
             delay=0.036,
