@@ -68,7 +68,7 @@ def direct_session() -> Iterator[requests.Session]:
 
 
 def status_matrix(todos: str) -> list[Reply]:
-    """Bring a todo service into a dozen situations, and judge its status codes by RFC 9110.
+    """Bring a todo service into eleven situations, and judge its status codes by RFC 9110.
 
     Every todo that it holds is deleted on the way.
 

@@ -38,7 +38,7 @@ def status_matrices(tried: Mapping[str, Sequence[Reply]]) -> None:
         alt="Two tables of status codes by situation and method. The article's service has marks against the "
         "standard for HEAD, for stale tags, for methods that a collection does not have and for creating in an "
         "empty collection, and many that say too little. In the grown one nothing is against the standard.",
-        caption="A dozen situations, six methods: which status code came back, and what the standard says to it.",
+        caption="Eleven situations, up to six methods each: what came back, and what the standard says to it.",
         values=Values(
             ("service", "situation", "method", "status", "judgement"),
             [(service, r.situation, r.method, r.status, r.judgement) for service in tried for r in tried[service]],

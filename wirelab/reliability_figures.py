@@ -206,7 +206,8 @@ def slow_reader(trials: Mapping[str, Trial]) -> None:
         figure,
         alt="Left: the delay of the healthy clients. While one reader stands still, the loop and gather make "
         "everybody wait, nearly as long as it does; the others stay near zero. Right: what waits in the server. "
-        "Broadcast grows until the reader goes on; bounded queues stop at their bound, and conflation lowest.",
+        "Broadcast grows until the reader goes on. Drop oldest stops at its bound; disconnect grows as far, then "
+        "falls to the little that the loop and gather hold; conflate stays level between the two.",
         caption="One of five clients does not read in the grey second.",
         values=Values(
             ("policy", "worst delay, ms", "waiting, kB", "the slow one missed", "its close code"),
