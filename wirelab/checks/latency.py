@@ -231,10 +231,10 @@ REST_EXERCISE = round_trips(
     (
         "Three lines in a loop: look at the clock, call, look at the clock again. What is the difference of the "
         "two looks?",
-        "First `call()` once, without a clock. Then make an empty list, and in `for _ in range(n):` append one "
-        "difference of two `time.perf_counter()` to it.",
-        "`call()`, then `durations = []`. In the loop: `start = time.perf_counter()`, `call()`, "
-        "`durations.append(time.perf_counter() - start)`. Behind the loop: `return durations`.",
+        "The clock is `time.perf_counter()`. Keep what it says before `call()`, look again after it, and append "
+        "the difference to `durations`.",
+        "In the loop, in place of the TODO: `start = time.perf_counter()`, `call()`, "
+        "`durations.append(time.perf_counter() - start)`.",
     ),
     REST,
     (
@@ -319,8 +319,8 @@ CONNECT_EXERCISE = Exercise(
         "What keeps the connection of one request for the next one? Without it, everything is new each time.",
         "`requests.get` by itself makes a Session, uses it once and closes it: that is what you want here. And "
         "`stopwatch` makes a warm-up call, which would be one connection too many.",
-        "`durations = []`, and in the loop: `start = time.perf_counter()`, `requests.get(url, timeout=10)`, "
-        "`durations.append(time.perf_counter() - start)`.",
+        "`durations = []`, and in `for _ in range(n):` `start = time.perf_counter()`, `requests.get(url, "
+        "timeout=5)`, `durations.append(time.perf_counter() - start)`. Behind the loop: `return durations`.",
     ),
     checks=(
         Check(
@@ -461,7 +461,7 @@ SUMMARY_EXERCISE = Exercise(
         "more than 1.96 of those off.",
         "After `if not len(samples): raise ValueError(...)`: `p50, p95 = np.percentile(samples, [50, 95])`, "
         "`mean = np.mean(samples)`, `margin = 1.96 * np.std(samples, ddof=1) / len(samples) ** 0.5`, and "
-        '`"ci95": (mean - margin, mean + margin)`.',
+        '`"ci95": (mean - margin, mean + margin)` in the dict that you return, beside the other three.',
     ),
     checks=(
         Check(

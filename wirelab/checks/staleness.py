@@ -37,11 +37,13 @@ POLL = Exercise(
         "on with the first k that is not over yet: `max(k + 1, math.ceil((time.perf_counter() - start) / "
         "every))`. In the loop, `answer.status_code == 200` is news, and `suppress(requests.RequestException)` "
         "gets you over a broken connection.",
-        '`ask`: `return session.get(url, headers={"If-None-Match": etag}, timeout=5)`. `turns`: `while k * every '
-        "< seconds:` sleep for `max(0, start + k * every - time.perf_counter())`, `yield k`, set k to the next "
-        "one. `poll`: `for _ in turns(every, seconds):`, in it `with suppress(requests.RequestException):`, in "
-        "that `answer = ask(session, url, etag)`, and if its status is 200, append "
-        '`(answer.json()["seq"], time.perf_counter())` and set `etag = answer.headers["ETag"]`.',
+        '`ask`: `return session.get(url, headers={"If-None-Match": etag}, timeout=5)`. `turns`: `start, k = '
+        "time.perf_counter(), 0`, then `while k * every < seconds:` sleep for `max(0, start + k * every - "
+        "time.perf_counter())`, `yield k`, set k to the next one. `poll`: `session, seen, etag = "
+        "requests.Session(), [], None`, then `for _ in turns(every, seconds):`, in it `with "
+        "suppress(requests.RequestException):`, in that `answer = ask(session, url, etag)`, and if its status is "
+        '200, append `(answer.json()["seq"], time.perf_counter())` to `seen` and set `etag = '
+        'answer.headers["ETag"]`. At the end return `seen`.',
     ),
     checks=(
         Check(
@@ -178,10 +180,9 @@ STALENESS = Exercise(
         "`ages = sorted(at - made[seq] for seq, at in seen if seq in made)` with `made = dict(emitted)`. What was "
         "missed is what is left of `made` when the seqs that were seen are taken away. And of no ages there is no "
         "mean: look before you divide.",
-        '`missed = len(made.keys() - {seq for seq, _ in seen})`. Then return `{"mean": mean(ages) if ages else '
-        'None, "p95": …, "missed": missed, "missed_share": missed / len(made)}`; for p95, `ages[int(0.95 * '
-        "len(ages))]` "
-        "will do.",
+        '`missed = len(made.keys() - {seq for seq, _ in seen})`. Then return `{"mean": sum(ages) / len(ages) if '
+        'ages else None, "p95": …, "missed": missed, "missed_share": missed / len(made)}`; for p95, '
+        "`ages[int(0.95 * len(ages))] if ages else None` will do.",
     ),
     checks=(
         Check(
