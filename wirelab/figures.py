@@ -62,7 +62,10 @@ def cost_against_age(runs: Mapping[str, Record]) -> None:
         "WebSocket are both young and cheap, in the lower left corner.",
         caption="Cost against age: the best place is the lower left. Bars: 95 % intervals of the median.",
         values=Values(
-            ("contender", "median age, ms", "p95, ms", "bytes an update", "requests", "of these empty", "missed"),
+            (
+                *("contender", "median age, ms", "p95, ms", "bytes an update"),
+                *("requests after the start", "of these empty", "missed"),
+            ),
             [(name, *_milliseconds(run), run.bytes_per_update, *_counts(run)) for name, run in runs.items()],
         ),
     )
@@ -92,8 +95,15 @@ def cost_by_rate(runs: Mapping[int, Mapping[str, Record]], contenders: Mapping[s
         "near the closed form.",
         caption="The busier the feed, the better polling looks. Push costs the same for an update at any rate.",
         values=Values(
-            ("updates a second", *(f"{name}, bytes an update" for name in contenders)),
-            [(rate, *(run[name].bytes_per_update for name in contenders)) for rate, run in runs.items()],
+            (
+                *("contender", "updates a second", "as they happened", "bytes an update"),
+                *("share of empty polls", "closed form"),
+            ),
+            [
+                (name, rate, run.rate, run.bytes_per_update, *_empty_shares(run, way))
+                for name, way in contenders.items()
+                for rate, run in ((rate, seen[name]) for rate, seen in runs.items())
+            ],
         ),
     )
 
@@ -111,9 +121,9 @@ def cost_of_a_crowd(load: Mapping[str, Sequence[Record]]) -> None:
     left.legend()
     show(
         figure,
-        alt="Left: the server's processor load against the number of clients. It rises for all; polling costs "
-        "most, WebSocket least. Right: the 95th percentile of age. Polling stays near its interval, far above the "
-        "others.",
+        alt="Left: the server's processor load against the number of clients. It rises for all; polling and long "
+        "polling cost most, server-sent events and WebSocket far less. Right: the 95th percentile of age. Polling "
+        "stays near its interval, far above the others.",
         caption="What a crowd costs the server, and how old updates get for the unluckiest twentieth.",
         values=Values(
             ("contender", "clients", "% of a core", "median age, ms", "p95, ms"),
@@ -143,9 +153,9 @@ def age_over_networks(runs: Mapping[str, Mapping[str, Record]], guess: Predictio
     axis.legend(loc="lower right")
     show(
         figure,
-        alt="The mean age of updates on four networks, on a logarithmic scale. Polling stays level, at about "
-        "half of its interval. Push is far below it next door, and comes nearer with the distance. Long polling "
-        "lies above push where the way is long.",
+        alt="The mean age of updates on four networks, on a logarithmic scale. Polling lies highest, at about "
+        "half of its interval next door, and rises little. Push is far below it there, and comes nearer with the "
+        "distance. Long polling lies above push where the way is long.",
         caption="The further the server, the less the way of asking matters.",
         values=Values(
             ("network", *(f"{name}, ms" for name in names)),
@@ -188,11 +198,11 @@ def saved_by_conditions(
 
 
 def which_one_wins(costs: Costs, example: tuple[float, float]) -> None:
-    """Draw the map of the cheapest way by rate of change and tolerable age.
+    """Draw the map of the cheapest way by rate of change and tolerable mean age.
 
     Args:
         costs: what each way costs.
-        example: a rate and an age, marked on the map.
+        example: a rate and a mean age, marked on the map.
     """
     figure, axis = axes(height=4.6)
     rates, ages = np.logspace(-3, 2, 120), np.logspace(-1.3, 3, 120)
@@ -211,12 +221,15 @@ def which_one_wins(costs: Costs, example: tuple[float, float]) -> None:
     spots = [(rate, age) for rate in (0.01, 1, 100) for age in (0.1, 10, 1000)]
     show(
         figure,
-        alt="A map of the cheapest way over updates a second and tolerable age. Push has the lower left: rare "
-        "updates that have to be fresh. Polling has the upper right, where an answer carries many updates, and "
-        "the top, where hardly anybody asks. The border falls from the upper left to the lower right.",
+        alt="A map of the cheapest way over updates a second and tolerable mean age. Push has the lower left: "
+        "rare updates that have to be fresh. Polling has the upper right, where an answer carries many updates, "
+        "and the top, where hardly anybody asks. The border falls from the upper left to the lower right.",
         caption="Who costs the fewest bytes. SSE, a little above WebSocket everywhere, comes nowhere first.",
         values=Values(
-            ("updates a second", "tolerable age, s", *(f"{name}, B/s" for name in costs.bytes_a_second(1, 1))),
+            (
+                *("updates a second", "tolerable mean age, s"),
+                *(f"{name}, B/s" for name in costs.bytes_a_second(1, 1)),
+            ),
             [(*spot, *costs.bytes_a_second(*spot).values()) for spot in spots],
         ),
     )
@@ -228,6 +241,13 @@ def _milliseconds(run: Record) -> tuple[float, float]:
 
 def _counts(run: Record) -> tuple[int, int, int]:
     return run.requests, run.empty, run.missed
+
+
+def _empty_shares(run: Record, contender: object) -> tuple[object, object]:
+    """Return the share of a poller's requests that brought nothing, and its closed form; dashes for others."""
+    if isinstance(contender, Poll):
+        return run.empty_share, float(np.exp(-run.rate * contender.every))
+    return "–", "–"
 
 
 def _core_share(run: Record) -> float:

@@ -207,7 +207,7 @@ def tails(readings: Mapping[str, Floats]) -> None:
         figure,
         alt="The times of the same hundred requests by two readings. Counted from when each left, all but the "
         "very last are near zero. Counted from when each was due, some four in ten are late, in a straight climb "
-        "to nearly half a second.",
+        "to about 0.4 s.",
         caption="One freeze of 0.4 s, one set of requests, two readings.",
         values=Values(
             ("reading", "median, ms", "75 %, ms", "95 %, ms", "longest, ms"),
@@ -238,8 +238,8 @@ def wrong_and_right(readings: Mapping[str, Reading]) -> None:
     show(
         figure,
         alt="Six experiments, each with two marks on a logarithmic scale: the figure measured wrongly and the "
-        "right one. They lie from twice to several hundred times apart. Five wrong ones are too long, and that of "
-        "the closed loop is far too short.",
+        "right one. They lie from about twice to a thousand times and more apart. Five wrong ones are too long, "
+        "and that of the closed loop is far too short.",
         caption="Six benchmarks, one machine: what each says, and what is so.",
         values=Values(
             ("benchmark", "wrong, ms", "right, ms"),
