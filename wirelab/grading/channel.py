@@ -11,6 +11,9 @@ import json
 import os
 import socket
 import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 HEADER = struct.Struct("!IB")
@@ -20,7 +23,7 @@ Message = dict[str, Any]
 
 
 class Channel:
-    """One end of a conversation, blocking; `sock`'s own time-out holds.
+    """One end of a conversation, blocking; `sock`'s own time-out holds, for each message as a whole.
 
     Args:
         sock: connected to the other end.
@@ -36,6 +39,7 @@ class Channel:
         self._limit = limit
         self._takes_sockets = takes_sockets
         self._peer = peer
+        self._end: float | None = None
 
     def send(self, message: Message, *sockets: socket.socket) -> None:
         """Send a message; `sockets` stay open here.
@@ -59,15 +63,17 @@ class Channel:
 
         Raises:
             EOFError: the other side is gone.
-            TimeoutError: the other side stopped in the middle.
+            TimeoutError: the message was not whole in time.
             ValueError: what came is no message.
         """
-        header, sockets = self._receive_header()
-        length, count = HEADER.unpack(header)
-        if length > self._limit:
-            raise ValueError(f"a message of {length} bytes")
+        with self._deadline():
+            header, sockets = self._receive_header()
+            length, count = HEADER.unpack(header)
+            if length > self._limit:
+                raise ValueError(f"a message of {length} bytes")
+            payload = self._receive_exactly(length)
         try:
-            message = json.loads(self._receive_exactly(length))
+            message = json.loads(payload)
         except RecursionError as exc:
             raise ValueError("a message nested too deeply") from exc
         if not isinstance(message, dict):
@@ -77,6 +83,18 @@ class Channel:
         if len(sockets) != count:
             raise ValueError("sockets were lost")
         return message, sockets
+
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Let the time-out hold for all of the block: by itself it would for each part that comes."""
+        seconds = self.sock.gettimeout()
+        self._end = None if seconds is None else time.monotonic() + seconds
+        try:
+            yield
+        except TimeoutError:
+            raise TimeoutError(f"a message was not whole within {seconds:g} s") from None
+        finally:
+            self.sock.settimeout(seconds)
 
     def _receive_header(self) -> tuple[bytes, list[socket.socket]]:
         if not (self._takes_sockets and CAN_PASS_HANDLES):
@@ -93,6 +111,9 @@ class Channel:
     def _receive_exactly(self, length: int) -> bytes:
         data = bytearray()
         while len(data) < length:
+            if self._end is not None:
+                # Not 0, which would mean not to wait, and not to say that the time is over.
+                self.sock.settimeout(max(self._end - time.monotonic(), 1e-6))
             try:
                 part = self.sock.recv(min(length - len(data), 1 << 20))
             except ConnectionError as exc:

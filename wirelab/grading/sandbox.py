@@ -23,6 +23,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import psutil  # type: ignore[import-untyped]
+
 from .limits import Limits
 
 CLONE_NEWNS = 0x00020000
@@ -43,7 +45,10 @@ SYS_MOUNT_SETATTR = 442
 # Users that no account has: what systemd keeps for services without one.
 FIRST_SPARE_USER, SPARE_USERS = 61184, 4336
 
-SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store")
+SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store")
+# Where programs are installed, and what is shown of it: a checkout may stand beside that (/usr/src/app).
+SYSTEM_PREFIXES = ("/usr", "/usr/local")
+PREFIX_PARTS = ("bin", "sbin", "lib", "lib32", "lib64", "libexec", "include", "share", "etc", "ssl", "pyvenv.cfg")
 SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/hosts",
@@ -66,6 +71,7 @@ class Isolation(enum.Enum):
     NAMESPACES = "own process, network and file namespaces"
     USER = "a user of its own and resource limits"
     LIMITS = "process groups and resource limits only"
+    PROCESSES = "processes of their own only, without limits on memory and processes"
 
 
 def best_isolation(limits: Limits, folder: str) -> tuple[Isolation, str]:
@@ -128,8 +134,9 @@ class Sandbox:
         self.isolation = isolation
         self.limits = limits
         self.address_space = _own_pages(0) + limits.memory
-        as_other_user = isolation is not Isolation.LIMITS and _can_change_user()
-        self.user = FIRST_SPARE_USER + os.getpid() % SPARE_USERS if as_other_user else None
+        self.user: int | None = None
+        if isolation is not Isolation.LIMITS and _can_change_user():
+            self.user, self._claim = _spare_user()
 
     def enter(self, folder: str) -> str:
         """Enter namespaces, where there are any, and return the submission's home.
@@ -198,12 +205,20 @@ class Sandbox:
                     count += len(os.listdir(process / "task"))
         return count
 
-    def end(self) -> NoReturn:
-        """End every process of the submission, then this one, its supervisor."""
+    def end(self, learner: int) -> NoReturn:
+        """End every process of the submission, then this one, its supervisor.
+
+        Args:
+            learner: the learner's process, which leads a group; 0 if there is none.
+        """
         if self.isolation is Isolation.USER:
             self._kill_user()
         if self.isolation is not Isolation.NAMESPACES:
             _kill_tree()
+            if learner:
+                # Where nobody adopts orphans, they have left the tree but not the group.
+                with contextlib.suppress(OSError):
+                    os.killpg(learner, signal.SIGKILL)
         # With namespaces, the first process takes all others with it.
         os._exit(0)
 
@@ -228,6 +243,23 @@ def _can_change_user() -> bool:
     return True
 
 
+def _spare_user() -> tuple[int, socket.socket | None]:
+    """A user that no other submission on this machine has while what comes with the number is open."""
+    first = os.getpid() % SPARE_USERS
+    if sys.platform != "linux":
+        return FIRST_SPARE_USER + first, None
+    for user in (FIRST_SPARE_USER + (first + step) % SPARE_USERS for step in range(SPARE_USERS)):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            # A name without a file: it is free again when the last process that holds it has ended (man 7 unix).
+            claim.bind(f"\0wirelab-user-{user}")
+        except OSError:
+            claim.close()
+        else:
+            return user, claim
+    raise OSError("every spare user has a submission already")
+
+
 def _let_others_look(allowed: bool) -> None:
     """Whether processes of the same user may look into this one's memory and handles."""
     if sys.platform == "linux":
@@ -243,18 +275,27 @@ def adopt_orphans() -> None:
 def memory_of(pids: list[int]) -> Iterator[int]:
     """Resident memory of processes, in bytes."""
     for pid in pids:
-        with contextlib.suppress(OSError):
-            yield _pages(pid, 1)
+        with contextlib.suppress(OSError, psutil.Error):
+            yield _pages(pid, 1) if _has_proc() else psutil.Process(pid).memory_info().rss
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below one, where the system has a /proc."""
+    """Every process below one."""
+    if not _has_proc():
+        with contextlib.suppress(OSError, psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        return []
     found = []
     for file in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in map(int, file.read_text().split()):
                 found += [child, *descendants(child)]
     return found
+
+
+def _has_proc() -> bool:
+    """Whether the system tells of processes in Linux's /proc; psutil has other ways, which take longer."""
+    return os.path.exists("/proc/self/statm")
 
 
 def _kill_tree() -> None:
@@ -355,7 +396,9 @@ def visible_paths() -> list[str]:
     # A checkout holds solutions and tests beside the package: of it only the package is shown.
     imported = [str(package) if Path(path) == checkout else path for path in sys.path]
     program = str(Path(sys.executable).resolve().parent.parent)
-    installed = sorted(map(os.path.abspath, [sys.prefix, sys.base_prefix, program, *imported]), key=len)
+    prefixes = [*SYSTEM_PREFIXES, sys.prefix, sys.base_prefix, program]
+    parts = [os.path.join(prefix, part) for prefix in prefixes for part in PREFIX_PARTS]
+    installed = sorted(map(os.path.abspath, [*parts, *imported]), key=len)
     candidates = [*SYSTEM_FOLDERS, *SYSTEM_FILES, *DEVICES, *installed]
     visible: list[str] = []
     for path in candidates:
@@ -367,7 +410,7 @@ def visible_paths() -> list[str]:
 def _show(path: str, root: str) -> None:
     target = root + path
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.islink(path) and path.startswith(SYSTEM_FOLDERS + SYSTEM_FILES):
+    if os.path.islink(path) and path.startswith(SYSTEM_PREFIXES + SYSTEM_FOLDERS + SYSTEM_FILES):
         os.symlink(os.readlink(path), target)
         return
     if os.path.isdir(path):

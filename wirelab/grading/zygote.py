@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from typing import NoReturn
 
 from .._background import listening_socket
@@ -23,6 +24,8 @@ from .sandbox import Isolation, Sandbox, adopt_orphans, best_isolation, descenda
 
 # Seconds between two looks at a submission's memory.
 WATCH_INTERVAL = 0.1
+# Seconds beyond the limit for a whole submission until its processes end, whatever the grader is doing.
+WALL_GRACE = 10.0
 
 
 def main(handle: int, folder: str) -> None:
@@ -71,6 +74,7 @@ def _isolation(asked: str | None, limits: Limits, folder: str) -> tuple[Isolatio
 
 def _supervise(sandbox: Sandbox, control: Channel, sock: socket.socket, order: dict[str, str]) -> NoReturn:
     """Start the learner's process and end it, and all that it started, when the grader hangs up."""
+    pid = 0
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -87,7 +91,7 @@ def _supervise(sandbox: Sandbox, control: Channel, sock: socket.socket, order: d
     except BaseException as exc:
         _tell(control, f"could not be isolated: {exc!r}")
     finally:
-        sandbox.end()
+        sandbox.end(pid)
 
 
 def _tell(control: Channel, text: str) -> None:
@@ -113,6 +117,7 @@ class Supervisor:
         """Answer the grader until it hangs up, the learner's process ends or takes too much; say what ended."""
         poll = select.poll()
         control = self.control.sock.fileno()
+        end = time.monotonic() + self.limits.wall + WALL_GRACE
         poll.register(control, select.POLLIN)
         if hasattr(os, "pidfd_open"):
             # Ends the wait when the learner's process does.
@@ -124,6 +129,8 @@ class Supervisor:
                 except EOFError:
                     return "the grader ended it"
                 self._answer(order)
+            if time.monotonic() > end:
+                return f"it was still there after {self.limits.wall:g} s"
             pids = descendants(os.getpid())
             if len(pids) > self.limits.processes:
                 return f"it started more than {self.limits.processes} processes"
