@@ -6,7 +6,12 @@ import csv
 import html
 import html.parser
 import io
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +20,11 @@ import typer
 from grading_support import HONEST, LAB, TESTS, UNSOLVED, honest_source, write_notebook
 from typer.testing import CliRunner
 
-from wirelab.checks import LABS, Result
+from wirelab.checks import BROKE, LABS, Result
 from wirelab.checks.transcript import LEGEND
-from wirelab.grading import Crew, Limits, Report, batch, ledger
+from wirelab.grading import Crew, CrewError, Limits, Report, batch, ledger
 from wirelab.grading.command import grade_command
+from wirelab.grading.crew import Process
 from wirelab.grading.learners import by_learner, file_name, learner_of
 from wirelab.grading.losses import losses, picture
 from wirelab.grading.pages import gradebook, write_class
@@ -148,7 +154,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             raise KeyboardInterrupt
         if "break" in str(submission.source):
             raise RuntimeError("the grader's own fault")
-        results = LABS[lab].not_run("read", "Could not run: a test.")
+        reason = f"{BROKE} (a test)." if "check broke" in str(submission.source) else "Could not run: a test."
+        results = LABS[lab].not_run("read", reason)
         return make_report(submission.name, lab, results, transcripts=[("read", ["→ GET /"])])
 
     monkeypatch.setattr(batch, "judge", judge)
@@ -202,8 +209,51 @@ def test_interrupted_run_goes_on(again: Callable[..., list[str]]) -> None:
 
 
 def test_grading_that_broke_is_not_kept(again: Callable[..., list[str]]) -> None:
-    assert again(a="break", b="1") == ["a", "b"]
-    assert again() == ["a"]
+    """The whole of it, or one check."""
+    assert again(a="break", b="1", c="a check broke") == ["a", "b", "c"]
+    assert again() == ["a", "c"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
+@pytest.mark.timeout(90)
+def test_interrupt_spoils_no_outcome(tmp_path: Path) -> None:
+    """Neither of those that are graded at that moment nor of those that wait to be."""
+    folder, kept = tmp_path / "class", tmp_path / "reports" / ".graded"
+    folder.mkdir()
+    write_notebook(folder / f"{LAB}-a.ipynb", honest_source())
+    for learner in "bcdefghij":
+        write_notebook(folder / f"{LAB}-{learner}.ipynb", *(5 * ["while True: pass"]))
+    command = [sys.executable, "-m", "wirelab", "grade", str(folder), "--format", "json"]
+    with subprocess.Popen([*command, "--reports", str(tmp_path / "reports")], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["score"] == 10
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+    (one,) = kept.iterdir()
+    assert json.loads(one.read_text("utf-8"))["submission"].endswith("-a.ipynb")
+
+
+def test_closed_crew_judges_nobody() -> None:
+    made = Crew(Limits())
+    made.close()
+    with pytest.raises(CrewError, match="the grading was ended"):
+        batch.judge(Submission("a.py", LAB, source=honest_source()), LAB, made)
+
+
+def test_crew_that_fails_once_is_the_graders_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It costs no points for good: the next call grades again."""
+
+    def no_process(*, fresh: bool) -> Process:
+        raise CrewError("there is no room")
+
+    (tmp_path / f"{LAB}.py").write_text(honest_source(), "utf-8")
+    with Crew(Limits()) as made:
+        options = {"crew": made, "ledger": ledger.Ledger(tmp_path / "kept", Limits())}
+        with monkeypatch.context() as patch:
+            patch.setattr(made, "start", no_process)
+            (report,) = batch.grade([tmp_path / f"{LAB}.py"], **options)
+        assert report.error == "the grader itself failed: CrewError: there is no room"
+        assert [report.score for report in batch.grade([tmp_path / f"{LAB}.py"], **options)] == [10]
 
 
 def test_version_follows_the_checks_that_a_lab_uses() -> None:
@@ -287,6 +337,16 @@ def test_reports_cannot_be_written(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(app, [str(HONEST), "--lab", LAB, "--reports", str(tmp_path / "file")])
     assert outcome.exit_code == 2
     assert "cannot write" in outcome.stderr
+
+
+def test_what_is_kept_is_as_harmless_as_what_is_new(tmp_path: Path) -> None:
+    """A file name may hold what no text can, and lines of its own."""
+    name = "ada\udce9\n::error::x.py"
+    submission, kept = Submission(name, LAB, source="app = 1"), ledger.Ledger(tmp_path, Limits())
+    new = make_report(name, LAB, LABS[LAB].not_run("read", "no"), "broke", [("read", ["→ GET /"])])
+    kept.keep(submission, LAB, new)
+    assert kept.known(submission, LAB) == new
+    assert "\n" not in new.submission.encode("utf-8").decode()
 
 
 def test_limits_are_part_of_what_is_kept(tmp_path: Path) -> None:

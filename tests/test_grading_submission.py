@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from grading_support import HONEST, LAB, SHORT, SOLUTION, UNSOLVED, write_notebook
+from grading_support import HONEST, LAB, SHORT, SOLUTION, UNSOLVED, honest_source, write_notebook
 
 import wirelab
 from wirelab.grading import Crew, grade
@@ -82,9 +82,20 @@ def test_lab_in_name(path: str, lab: str | None) -> None:
     assert lab_in_name(Path(path), LABS) == lab
 
 
-def test_metadata_before_name(tmp_path: Path) -> None:
-    path = write_notebook(tmp_path / "01_todo_api.ipynb", "1", wirelab={"lab": "02_price_stream"})
+def test_metadata_before_folder(tmp_path: Path) -> None:
+    (tmp_path / "01_todo_api").mkdir()
+    path = write_notebook(tmp_path / "01_todo_api" / "ada.ipynb", "1", wirelab={"lab": "02_price_stream"})
     assert read(path, LABS, SHORT).lab == "02_price_stream"
+
+
+def test_two_labs_are_refused_unless_one_is_given(tmp_path: Path) -> None:
+    """A copy of the lab that one has solved earns nothing under another's name."""
+    path = write_notebook(tmp_path / "09_many_workers.ipynb", honest_source(), wirelab={"lab": LAB})
+    (report,) = grade([path], limits=SHORT)
+    assert (report.lab, report.score, report.max_score) == ("09_many_workers", 0, 10)
+    assert report.error == f"its file name says lab 09_many_workers, its metadata {LAB}: rename it, or give --lab"
+    assert {report.error in result.message for result in report.results} == {True}
+    assert [report.score for report in grade([path], LAB, limits=SHORT)] == [10]
 
 
 @pytest.mark.timeout(120)

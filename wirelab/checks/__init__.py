@@ -148,6 +148,9 @@ class Target(Protocol):
 
 # What a lab is made of.
 
+# How the message of a check begins that is at fault itself: the submission was not judged.
+BROKE = "Could not run: the check itself broke"
+
 
 class Failed(Exception):
     """What a check raises when the deliverable is wrong. Its text: what was sent, got and expected."""
@@ -285,7 +288,7 @@ def _why_not_run(fault: Exception) -> str:
             return f"Not attempted: {fault}"
         case CannotJudge() | NotStarted():
             return f"Could not run: {fault}"
-    return f"Could not run: the check itself broke, please report it ({type(fault).__name__}: {fault})."
+    return f"{BROKE}, please report it ({type(fault).__name__}: {fault})."
 
 
 class _Labs(Mapping[str, Lab]):

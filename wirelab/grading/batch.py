@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checks import LABS, Lab, Result
+from ..checks import BROKE, LABS, Lab, Result
 from ..checks.transcript import recording
 from .admission import Admission
 from .crew import Crew
@@ -48,7 +48,8 @@ def grade(
 
     Args:
         paths: notebooks and Python files; a folder stands for all submissions below it.
-        lab: the lab of all of them; by default what each one names.
+        lab: the lab of all of them, whatever they name; by default what each one names. One whose file name and
+            metadata name different labs is not graded then.
         executor: grades elsewhere: in other processes, on other machines. By default threads of this process do.
         limits: for each submission.
         crew: starts the submissions' processes, if there is no `executor`; by default one is made and ended here.
@@ -76,8 +77,12 @@ def grade(
     return _grade_here(works, crew, limits, JOBS_PER_CORE * _cores(), Admission(_cores() + 1), done)
 
 
-def grade_file(path: str | os.PathLike[str], lab: str, crew: Crew) -> Report:
-    """Grade one submission in this thread."""
+def grade_file(path: str | os.PathLike[str], lab: str | None, crew: Crew) -> Report:
+    """Grade one submission in this thread.
+
+    Raises:
+        CrewError: no process can be started for it.
+    """
     work = _work(Path(path), lab, crew.limits)
     return work if isinstance(work, Report) else judge(*work, crew)
 
@@ -95,7 +100,9 @@ class Done:
     def __call__(self, work: Work | Report, future: Future[Report]) -> None:
         """Keep the report, unless the grading itself broke, and tell."""
         if self.ledger and not isinstance(work, Report) and not future.cancelled() and not future.exception():
-            self.ledger.keep(*work, future.result())
+            report = future.result()
+            if not any(result.message.startswith(BROKE) for result in report.results):
+                self.ledger.keep(*work, report)
         if self.graded:
             self.graded()
 
@@ -131,6 +138,9 @@ def _work(path: Path, lab: str | None, limits: Limits) -> Work | Report:
     named = lab or submission.lab
     if named is None or named not in LABS:
         return make_report(str(path), None, error=NO_LAB)
+    if submission.doubt and lab is None:
+        results = _not_run(LABS[named], f"Could not run: {submission.doubt}.")
+        return make_report(str(path), named, results, submission.doubt)
     return submission, named
 
 
@@ -203,9 +213,13 @@ def _result(work: Work, future: Future[Report]) -> Report:
     try:
         return future.result()
     except Exception as exc:
-        submission, lab = work
-        error = f"the grader itself failed: {type(exc).__name__}: {exc}"
-        return make_report(submission.name, lab, _not_run(LABS[lab], f"Could not run: {error}."), error)
+        return broken(work[0].name, work[1], exc)
+
+
+def broken(name: str, lab: str, exc: BaseException) -> Report:
+    """The report of a submission whose grading broke: no points, and whose fault it is."""
+    error = f"the grader itself failed: {type(exc).__name__}: {exc}"
+    return make_report(name, lab, _not_run(LABS[lab], f"Could not run: {error}."), error)
 
 
 _elsewhere = threading.Lock()
@@ -230,7 +244,11 @@ def _judge_elsewhere(limits: Limits, record: bool, work: Work) -> Report:
 
 
 def judge(submission: Submission, lab: str, crew: Crew, *, record: bool = False) -> Report:
-    """Judge one submission; on demand with a transcript of what its checks send and receive."""
+    """Judge one submission; on demand with a transcript of what its checks send and receive.
+
+    Raises:
+        CrewError: no process could be started for it, or the crew was closed meanwhile.
+    """
     # Not the Windows default, which cannot wait for a socket to become readable.
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(_judge(submission, LABS[lab], crew, record))
@@ -243,6 +261,9 @@ async def _judge(submission: Submission, lab: Lab, crew: Crew, record: bool) -> 
         for name in lab.exercises:
             with recording() if record else contextlib.nullcontext() as transcript:
                 results += await _run(lab, name, session)
+            if session.trouble:
+                raise session.trouble
+            crew.demand_open()
             if transcript:
                 transcripts.append((name, transcript.texts()))
     error = "; ".join([*session.faults, *session.deaths])

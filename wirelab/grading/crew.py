@@ -24,6 +24,7 @@ from .._background import listening_socket
 from ..checks import GRADING_VARIABLE
 from .channel import Channel
 from .limits import MEBIBYTE, Limits
+from .sandbox import Isolation
 
 # Seconds until a process that should be there is given up: imports on a busy machine take a while.
 START_DEADLINE = 60.0
@@ -103,17 +104,18 @@ class Crew:
         isolation: the name of an ``Isolation`` instead of the best that is to be had.
 
     Attributes:
-        isolation: the isolation that is in force, once a process was started.
+        isolation: the name of the ``Isolation`` that is in force, once a process was started.
         reason: why it is no stronger one.
     """
 
     def __init__(self, limits: Limits, *, fork: bool = hasattr(os, "fork"), isolation: str | None = None) -> None:
         self.limits = limits
-        self.isolation = isolation
-        self.reason = ""
+        self.isolation = isolation if fork else Isolation.PROCESSES.name
+        self.reason = "" if fork else "no fork"
         self._fork = fork
         self._folder = tempfile.mkdtemp(prefix="wirelab-")
-        self._lock = threading.Lock()
+        # Again and again by the thread that holds it.
+        self._lock = threading.RLock()
         self._processes: weakref.WeakSet[Any] = weakref.WeakSet()
         self._zygote: tuple[subprocess.Popen[bytes], Channel] | None = None
         self._closed = False
@@ -138,10 +140,11 @@ class Crew:
             CrewError: that is not possible.
         """
         for _ in range(ATTEMPTS):
-            process: Process = self._forked(fresh=fresh) if self._fork else Direct(self._folder)
+            process: Process = self._forked(fresh=fresh) if self._fork else Direct(self._home())
             with self._lock:
-                if not self._closed:
-                    self._processes.add(process)
+                self._processes.add(process)
+                if self._closed:
+                    process.hang_up()
             try:
                 process.wait_until_ready()
             except (OSError, EOFError):
@@ -157,8 +160,25 @@ class Crew:
             CrewError: that is not possible.
         """
         with self._lock:
-            if self._fork and not self._closed:
+            self.demand_open()
+            if self._fork:
                 self._running()
+
+    def demand_open(self) -> None:
+        """See that the crew was not closed: what comes of a grading after that is worth nothing.
+
+        Raises:
+            CrewError: it was.
+        """
+        with self._lock:
+            if self._closed:
+                raise CrewError("the grading was ended")
+
+    def _home(self) -> str:
+        """A new folder for a submission."""
+        with self._lock:
+            self.demand_open()
+            return tempfile.mkdtemp(dir=self._folder)
 
     def close(self) -> None:
         """End every process; whoever still uses one finds it ended."""
@@ -173,8 +193,7 @@ class Crew:
 
     def _order(self, message: dict[str, Any], *sockets: socket.socket) -> None:
         with self._lock:
-            if self._closed:
-                raise CrewError("the grading was ended")
+            self.demand_open()
             for _ in range(2):
                 try:
                     return self._running().send(message, *sockets)
@@ -201,16 +220,24 @@ class Crew:
             there.close()
             here.settimeout(START_DEADLINE)
             channel = Channel(here)
-            self._zygote = child, channel
-            channel.send({"limits": asdict(self.limits), "isolation": self.isolation})
             try:
-                answer, _ = channel.receive()
-            except (EOFError, TimeoutError) as exc:
-                raise CrewError("the clean process did not start") from exc
-            if "failed" in answer:
-                raise CrewError(f"the clean process did not start: {answer['failed']}")
-            self.isolation, self.reason = answer["isolation"], answer["reason"]
+                self.isolation, self.reason = self._first_answer(channel)
+            except BaseException:
+                self._end_zygote(child, channel)
+                raise
+            self._zygote = child, channel
         return self._zygote[1]
+
+    def _first_answer(self, channel: Channel) -> tuple[str, str]:
+        """The isolation that the clean process can give, and why no stronger one; then it is ready."""
+        try:
+            channel.send({"limits": asdict(self.limits), "isolation": self.isolation})
+            answer, _ = channel.receive()
+        except (EOFError, OSError) as exc:
+            raise CrewError("the clean process did not start") from exc
+        if "failed" in answer:
+            raise CrewError(f"the clean process did not start: {answer['failed']}")
+        return answer["isolation"], answer["reason"]
 
     def _end_zygote(self, child: subprocess.Popen[bytes], channel: Channel) -> None:
         channel.close()
@@ -218,7 +245,7 @@ class Crew:
         child.wait()
 
     def _forked(self, *, fresh: bool) -> Forked:
-        process = Forked(tempfile.mkdtemp(dir=self._folder))
+        process = Forked(self._home())
         self._order({"folder": process.home, "fresh": fresh}, *process.other_ends)
         return process
 
@@ -310,8 +337,8 @@ class Forked:
 class Direct:
     """A process started afresh, for systems without fork: nothing holds it but its own process group."""
 
-    def __init__(self, folder: str) -> None:
-        self.home = tempfile.mkdtemp(dir=folder)
+    def __init__(self, home: str) -> None:
+        self.home = home
         here, there = socket.socketpair()
         here.settimeout(START_DEADLINE)
         posix = os.name == "posix"

@@ -19,7 +19,7 @@ from pathlib import Path
 from .. import checks
 from ..checks import LABS, Result
 from .limits import Limits
-from .report import Report
+from .report import Report, make_report
 from .submission import Submission
 
 
@@ -42,9 +42,8 @@ class Ledger:
             kept = json.loads(self._place(submission.name).read_text("utf-8"))
             if kept["key"] != self._key(submission, lab):
                 return None
-            results = tuple(Result(**result) for result in kept["results"])
-            transcripts = tuple((name, tuple(lines)) for name, lines in kept["transcripts"])
-            return Report(submission.name, lab, results, kept["error"], transcripts)
+            results = [Result(**result) for result in kept["results"]]
+            return make_report(submission.name, lab, results, kept["error"] or "", kept["transcripts"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

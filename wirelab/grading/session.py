@@ -86,6 +86,7 @@ class Session:
         faults: what went wrong in its cells, one line for each.
         deaths: how its processes died.
         deadline: when its time is over, on the event loop's clock.
+        trouble: what kept the grader from starting a process; then the results say nothing of the submission.
     """
 
     def __init__(self, crew: Crew, submission: Submission, lab: Lab) -> None:
@@ -94,6 +95,7 @@ class Session:
         self.lab = lab
         self.faults: list[str] = []
         self.deaths: list[str] = []
+        self.trouble: CrewError | None = None
         self._hopeless = ""
         self._shared: Learner | None = None
         # Held while the process that is copied is looked for: those who ask at once get the same one.
@@ -153,6 +155,7 @@ class Session:
         try:
             process = self.crew.start(fresh=fresh)
         except CrewError as exc:
+            self.trouble = exc
             raise NotStarted(f"{exc}.") from exc
         try:
             said = await self._run_cells(process, reusable=not fresh)

@@ -25,13 +25,15 @@ class Submission:
 
     Attributes:
         name: its path, as it was given or found.
-        lab: the lab that it names itself, if any.
+        lab: the lab that it names itself, if any: by its file name, its metadata or its folder.
+        doubt: why that may be wrong, and what to do.
         cells: of a notebook, the number (from 1) and source of each code cell.
         source: of a Python file, its text.
     """
 
     name: str
     lab: str | None = None
+    doubt: str = ""
     cells: tuple[tuple[int, str], ...] = ()
     source: str | None = None
 
@@ -77,15 +79,19 @@ def read(path: Path, labs: Container[str], limits: Limits) -> Submission:
         data = path.read_bytes()
     except OSError as exc:
         raise Unreadable(exc.strerror or str(exc)) from exc
-    named = lab_in_name(path, labs)
     if path.suffix != ".ipynb":
-        return Submission(str(path), named, source=_text(data))
+        return Submission(str(path), lab_in_name(path, labs), source=_text(data))
     notebook = _notebook(data)
-    return Submission(str(path), _lab_in_metadata(notebook) or named, tuple(_code_cells(notebook)))
+    by_name, by_metadata = lab_in_name(Path(path.name), labs), _lab_in_metadata(notebook)
+    lab = by_name or by_metadata or lab_in_name(path, labs)
+    doubt = ""
+    if by_name and by_metadata and by_name != by_metadata:
+        doubt = f"its file name says lab {by_name}, its metadata {by_metadata}: rename it, or give --lab"
+    return Submission(str(path), lab, doubt, tuple(_code_cells(notebook)))
 
 
 def lab_of(path: Path, labs: Container[str]) -> str | None:
-    """The lab that a notebook says it is, in its metadata or by its name; None also where it cannot be read."""
+    """The lab that a submission names; by its path alone where it cannot be read."""
     try:
         return read(path, labs, Limits()).lab
     except Unreadable:
