@@ -59,6 +59,30 @@ def test_a_check_can_be_chosen(repository: Path) -> None:
     assert "1 failed, 1 passed" in done.stdout
 
 
+@pytest.mark.parametrize("how", ["raise RuntimeError('its own fault')", "pytest.fail('Timeout (>120.0s)')"])
+def test_grading_that_broke_is_not_begun_again(repository: Path, tmp_path: Path, how: str) -> None:
+    """Each check fails, for the same reason: a test's time limit may have cut it."""
+    shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "broken.py").write_text(
+        "import pytest\nfrom wirelab.grading import batch\n\n"
+        f"def broken(*_):\n    print('BEGUN')\n    {how}\n\nbatch.grade_file = broken\n"
+    )
+    done = run_pytest(tmp_path, f"labs/{LAB}_eve.py", "-s", "-p", "broken", "--junit-xml=junit.xml")
+    assert done.stdout.count("BEGUN") == 1
+    assert "19 failed" in done.stdout
+    assert "the grader itself failed" in done.stdout
+    scores = ET.parse(tmp_path / "junit.xml").findall(".//property[@name='score']")
+    assert [score.get("value") for score in scores] == 19 * ["0.0"]
+
+
+def test_two_labs_fail_every_check(repository: Path, tmp_path: Path) -> None:
+    shutil.copytree(repository, tmp_path, dirs_exist_ok=True)
+    shutil.copy(SOLUTION, tmp_path / "labs" / "02_price_stream.ipynb")
+    done = run_pytest(tmp_path, "labs/02_price_stream.ipynb")
+    assert "passed" not in done.stdout
+    assert f"its file name says lab 02_price_stream, its metadata {LAB}: rename it" in done.stdout
+
+
 def test_stands_aside(repository: Path) -> None:
     """Where nbval collects notebooks, and where it is switched off."""
     for words in (["-p", "no:wirelab"], ["--nbval"]):
