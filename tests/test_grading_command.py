@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,10 @@ from typer.testing import CliRunner
 from typer.testing import Result as Outcome
 
 from wirelab.checks import LABS, Result
-from wirelab.grading import Report, formats
+from wirelab.grading import Crew, Report, command, formats
 from wirelab.grading.command import grade_command
 from wirelab.grading.report import make_report
+from wirelab.grading.sandbox import Isolation
 
 WRONG = TESTS / "answers" / LAB / "wrong" / "ids_by_counting.py"
 FORMATS = ("table", "json", "junit", "csv", "markdown", "gradescope", "classroom50")
@@ -271,6 +272,40 @@ def test_interrupt_keeps_what_is_graded(tmp_path: Path) -> None:
         assert process.wait(20) == 130
         assert time.monotonic() - interrupted < 8
         assert "Interrupted: 1 submission" in process.stderr.read()
+
+
+@pytest.mark.parametrize("isolation", Isolation.__members__)
+def test_isolation_can_be_required(isolation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where namespaces are not in force nothing is graded."""
+
+    def prepare(crew: Crew) -> None:
+        crew.isolation, crew.reason = isolation, "no room"
+
+    monkeypatch.setattr(Crew, "prepare", prepare)
+    monkeypatch.setattr(command, "grade", lambda *_, **__: iter([make_report("a.py", LAB)]))
+    outcome = run(HONEST, "--lab", LAB, "--require-isolation")
+    if isolation == "NAMESPACES":
+        assert (outcome.exit_code, outcome.stderr) == (1, "")
+    else:
+        assert (outcome.exit_code, outcome.stdout) == (2, "")
+        assert "nothing was graded" in outcome.stderr
+        assert Isolation[isolation].value in outcome.stderr
+        assert "because this system gives no room" in outcome.stderr
+
+
+def test_isolation_of_workers_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def executor(elsewhere: str) -> Iterator[Executor]:
+        with ThreadPoolExecutor(1) as threads:
+            yield threads
+
+    monkeypatch.setattr(command, "_executor", executor)
+    monkeypatch.setattr(command, "grade", lambda *_, **__: iter([make_report("a.py", LAB)]))
+    words = (HONEST, "--lab", LAB, "--executor", "dask:tcp://127.0.0.1:1")
+    assert "isolation the workers have" in run(*words).stderr
+    outcome = run(*words, "--require-isolation")
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "leave out one of them" in outcome.stderr
 
 
 def test_nothing_but_reports_where_no_terminal_is() -> None:

@@ -43,7 +43,9 @@ def grade_command(
     ],
     lab: Annotated[
         str | None,
-        typer.Option(metavar="NN_LAB", help="The lab, where metadata or file name do not say it or are wrong."),
+        typer.Option(
+            metavar="NN_LAB", help="The lab of all of them, where names or metadata do not say it or are wrong."
+        ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How reports are written.")] = Format.TABLE,
     output: Annotated[
@@ -71,10 +73,16 @@ def grade_command(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="At most this long for one submission.")] = Limits.wall,
+    strict: Annotated[
+        bool,
+        typer.Option("--require-isolation", help="Grade only where Linux namespaces hold each submission."),
+    ] = False,
 ) -> None:
     """Grade submissions. Exit status 0: every check passed; 1: some did not; 2: the call itself was wrong."""
     if output and not output.absolute().parent.is_dir():
         _refuse(f"there is no folder {output.absolute().parent}")
+    if strict and elsewhere:
+        _refuse("--require-isolation cannot look at the workers of --executor: leave out one of them")
     reports: list[Report] = []
     interrupted = False
     # Lines of JSON are written as they come; every other form needs all reports.
@@ -83,12 +91,14 @@ def grade_command(
     options: dict[str, Any] = {"jobs": jobs, "ledger": _ledger(pages, limits) if pages else None}
     try:
         with _executor(elsewhere) as executor, Crew(limits) as crew, _progress() as (started, graded):
+            if strict:
+                _require_isolation(crew)
             options |= {"executor": executor, "crew": crew, "started": started, "graded": graded}
             for report in grade(submissions, lab, **options):
                 reports.append(report)
                 if streams:
                     _write(formats.render(form, [report]))
-            _say_how_isolated(crew)
+            _say_how_isolated(crew, elsewhere)
     except (UsageError, CrewError) as exc:
         _refuse(str(exc))
     except KeyboardInterrupt:
@@ -200,7 +210,20 @@ def _progress() -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
         yield lambda total: bar.update(task, total=total), lambda: bar.advance(task)
 
 
-def _say_how_isolated(crew: Crew) -> None:
-    if crew.isolation and Isolation[crew.isolation] is not Isolation.NAMESPACES:
-        text = f"Submissions ran with {Isolation[crew.isolation].value}, because this system gives {crew.reason}."
+def _require_isolation(crew: Crew) -> None:
+    crew.prepare()
+    if crew.isolation != Isolation.NAMESPACES.name:
+        _refuse(f"nothing was graded, for submissions would run with {_how_isolated(crew)}")
+
+
+def _say_how_isolated(crew: Crew, elsewhere: str | None) -> None:
+    if elsewhere:
+        typer.echo("Submissions ran with what isolation the workers have: not looked at here.", err=True)
+    elif crew.isolation and crew.isolation != Isolation.NAMESPACES.name:
+        text = f"Submissions ran with {_how_isolated(crew)}."
         typer.echo(f"{text} Grade people you do not trust where Linux allows user namespaces.", err=True)
+
+
+def _how_isolated(crew: Crew) -> str:
+    assert crew.isolation
+    return f"{Isolation[crew.isolation].value}, because this system gives {crew.reason}"
