@@ -71,6 +71,32 @@ def test_kernel_of_another_environment(python: str, level: Level) -> None:
     assert only(doctor.check_kernel(lambda name: spec)).level is level
 
 
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [(KeyError("python3"), "pip install"), (ValueError("no JSON"), "jupyter kernelspec list")],
+)
+def test_kernel_that_cannot_be_started(fault: Exception, advice: str) -> None:
+    def find(name: str) -> SimpleNamespace:
+        raise fault
+
+    finding = only(doctor.check_kernel(find))
+    assert finding.level is Level.FAULT
+    assert advice in finding.advice
+
+
+def test_check_that_breaks_keeps_nobody_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check_first_thing() -> Iterator[Finding]:
+        yield Finding("before", Level.OK, "seen")
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(doctor, "CHECKS", (check_first_thing, doctor.check_python))
+    before, broke, after = doctor.examine()
+    assert before.found == "seen"
+    assert (broke.check, broke.level) == ("first thing", Level.FAULT)
+    assert "LookupError: a bug" in broke.found
+    assert after.check == "python"
+
+
 def test_loopback() -> None:
     assert only(doctor.check_loopback()).level is Level.OK
 
@@ -197,6 +223,17 @@ def test_command_with_few_file_handles(tmp_path: Path) -> None:
     done = run_doctor(tmp_path, shell="ulimit -S -n 64")
     assert "64 open files and sockets" in done.stdout
     assert "fault, file handles: In the same shell, before anything else, run: ulimit -n 4096" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]", '{"argv": []}'])
+def test_command_where_the_kernel_is_broken(text: str, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernels" / "python3"
+    kernel.mkdir(parents=True)
+    (kernel / "kernel.json").write_text(text)
+    done = run_doctor(tmp_path)
+    assert "fault, kernel: " in done.stdout
+    assert "all in the range that the kit needs" in done.stdout
     assert done.returncode == 1
 
 

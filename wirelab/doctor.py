@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +60,21 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Run every check on this machine."""
-    return list(chain.from_iterable(check() for check in CHECKS))
+    """Run every check on this machine; one that breaks is a finding too, and keeps nobody from the others."""
+    findings: list[Finding] = []
+    for check in CHECKS:
+        try:
+            findings.extend(check())
+        except Exception as exc:
+            name = check.__name__.removeprefix("check_").replace("_", " ")
+            findings.append(
+                Finding(name, Level.FAULT, f"the check itself broke ({_said(exc)})", "Please report it.")
+            )
+    return findings
+
+
+def _said(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}"
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Iterator[Finding]:
@@ -140,8 +152,20 @@ def check_kernel(find: Callable[[str], Any] | None = None) -> Iterator[Finding]:
         except ImportError:
             return
         find = get_kernel_spec
-    spec = find("python3")
-    python = spec.argv[0]
+    try:
+        spec = find("python3")
+        python = spec.argv[0]
+    except Exception as exc:
+        # Jupyter's own error where there is none is a KeyError; its kernel.json may be broken in any way.
+        yield Finding(
+            "kernel",
+            Level.FAULT,
+            f"Jupyter finds no kernel that it can start ({_said(exc)})",
+            f"In the virtual environment of the kit, {INSTALL}"
+            if isinstance(exc, KeyError)
+            else "Remove the folder of python3 that this command names: jupyter kernelspec list",
+        )
+        return
     # Jupyter itself puts the running interpreter in the place of a bare name.
     if re.fullmatch(r"python[\d.]*", python) or _same_interpreter(python):
         yield Finding("kernel", Level.OK, "notebooks run in this environment")
