@@ -79,6 +79,16 @@ def test_entry_that_lacks_something_is_refused(tmp_path, entry):
         read_register(path)
 
 
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"[[statement", "is no TOML"), (b"\xff", "is no TOML"), (b"", "each statement needs")]
+)
+def test_register_with_a_slip_is_refused(tmp_path, data, words):
+    path = tmp_path / "claims.toml"
+    path.write_bytes(data)
+    with pytest.raises(ClaimsError, match=words):
+        read_register(path)
+
+
 def test_stale_page_is_found_and_written_anew(tmp_path):
     lesson(tmp_path, "01_one", "a")
     register = tmp_path / "claims.toml"

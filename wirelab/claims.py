@@ -63,11 +63,13 @@ def read_register(path: Path) -> list[Statement]:
     """Read the register.
 
     Raises:
-        ClaimsError: an entry lacks something, or has something unknown.
+        ClaimsError: it is no TOML, or an entry lacks something or has something unknown.
     """
-    entries = tomllib.loads(path.read_text("utf-8"))["statement"]
     try:
+        entries = tomllib.loads(path.read_text("utf-8"))["statement"]
         return [Statement(**{**entry, "claims": tuple(entry["claims"])}) for entry in entries]
+    except ValueError as exc:
+        raise ClaimsError(f"{path.name} is no TOML: {exc}.") from exc
     except (TypeError, KeyError) as exc:
         raise ClaimsError(f"{path.name}: each statement needs topic, says and claims ({exc}).") from exc
 
