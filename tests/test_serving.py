@@ -511,6 +511,31 @@ def test_says_that_a_port_is_reserved(monkeypatch: Any) -> None:
         serve(hello, port=80)
 
 
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL])
+def test_says_what_else_keeps_it_from_a_port(monkeypatch: Any, code: int) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(code, "refused")
+
+    monkeypatch.setattr(_background, "listening_socket", refuse)
+    expected = (
+        r"not to be had .*take another"
+        if code == errno.EADDRNOTAVAIL
+        else r"first of all in the shell: ulimit -n 4096\.$"
+    )
+    with pytest.raises(ServeError, match=expected):
+        serve(hello)
+
+
+def test_says_that_no_handle_is_left_for_its_event_loop(monkeypatch: Any) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    defaults = _background.EngineThread.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "make_loop", refuse)
+    with pytest.raises(ServeError, match="first of all in the shell: ulimit -n 4096"):
+        serve(hello)
+
+
 def test_a_start_that_fails_leaves_the_other_servers_alone() -> None:
     with serve(hello, name="shop") as server:
         with pytest.raises(ServeError):

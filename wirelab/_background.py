@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -107,7 +108,14 @@ class EngineThread:
             ) from None
 
     def _run(self) -> None:
-        loop = self._make_loop()
+        try:
+            loop = self._make_loop()
+        except OSError as exc:
+            # It takes handles of its own.
+            assert self._sock
+            self._sock.close()
+            self._ready.set_exception(StartFailed(_why_no_port(self.port, exc)))
+            return
         loop.set_exception_handler(self._record_lost)
         main = loop.create_task(self._main())
         while not main.done():
@@ -255,8 +263,13 @@ class ServerThread(EngineThread):
 def _why_no_port(port: object, exc: Exception) -> str:
     if isinstance(exc, PermissionError):
         return f"port {port} is reserved by the system, so take one above 1023, or leave out port="
-    if isinstance(exc, OSError):
+    if isinstance(exc, OSError) and exc.errno in (errno.EMFILE, errno.ENFILE):
+        remedy = "stop servers, or run, first of all in the shell: ulimit -n 4096"
+        return f"no more files and sockets may be open ({exc}), so {remedy}"
+    if isinstance(exc, OSError) and exc.errno == errno.EADDRINUSE:
         return f"port {port} is taken by another program ({exc}), so stop that, or leave out port="
+    if isinstance(exc, OSError):
+        return f"port {port} is not to be had ({exc}), so take another one, or leave out port="
     return f"{port!r} is no port, so take a whole number from 1 to 65535, or leave out port="
 
 
