@@ -114,7 +114,7 @@ class Crew:
         self.reason = "" if fork else "no fork"
         self._fork = fork
         self._folder = tempfile.mkdtemp(prefix="wirelab-")
-        # Again and again by the thread that holds it.
+        # Reentrant: whoever holds it asks whether the crew is open.
         self._lock = threading.RLock()
         self._processes: weakref.WeakSet[Any] = weakref.WeakSet()
         self._zygote: tuple[subprocess.Popen[bytes], Channel] | None = None
