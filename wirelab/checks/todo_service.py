@@ -21,7 +21,9 @@ BAD_BODIES: tuple[tuple[str, bytes], ...] = (
     ("there is no task in it", b'{"status": "Done"}'),
     ("the task is a number, no text", b'{"task": 17}'),
     ("the task is a list, no text", b'{"task": ["buy", "milk"]}'),
+    ("the task is null, no text", b'{"task": null}'),
     ("the status is a number, no text", b'{"task": "buy milk", "status": 1}'),
+    ("the status is null, no text", b'{"task": "buy milk", "status": null}'),
     ("it breaks off in the middle, so it is no JSON", b'{"task": "buy mi'),
     ("it is JSON, but no object with a task", b'["buy milk"]'),
 )

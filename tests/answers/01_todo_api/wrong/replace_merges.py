@@ -17,7 +17,7 @@ last_id = 2
 
 class Change(BaseModel):
     task: str
-    status: str | None = None
+    status: str = "Pending"
 
 
 class NewTodo(BaseModel):
@@ -52,7 +52,7 @@ async def create_todo(new: NewTodo, response: Response):
 
 @app.put("/todos/{todo_id}")
 async def replace_todo(todo_id: int, new: Change):
-    find(todo_id).update(new.model_dump(exclude_none=True))
+    find(todo_id).update(new.model_dump(exclude_unset=True))
     return todos[todo_id]
 
 
