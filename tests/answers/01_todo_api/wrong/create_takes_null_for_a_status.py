@@ -1,4 +1,4 @@
-'''"No status sent" is written as None, so a null that was sent passes for it.'''
+"""Writes "no status sent" as None, so that a null that was sent passes for it."""
 
 BASE = "starlette_classes.py"
 CHANGES = {
