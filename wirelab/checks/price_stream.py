@@ -351,7 +351,7 @@ async def survive_vanish(prices: PriceStream) -> None:
         raise Failed(
             f"Sent {vanish.before.said} from {trials.CROWD} clients, which vanished without a close frame; "
             f"{vanish.fault}; expected the streams of all others to go on, whole and on time: does one failed "
-            "send, or the end of one handler, end what serves them all?"
+            "send, or the end of one handler, disturb what serves them all?"
         )
 
 
@@ -570,9 +570,9 @@ FOLLOW = Exercise(
     hints=(
         "It is a function with a `yield`: inside `async with connect(uri, proxy=None) as websocket:` send one "
         "subscription, then take what comes.",
-        "`async for message in websocket:` ends by itself after the codes 1000 and 1001, and raises "
-        "`ConnectionClosedError` after any other end. So let it: no `try` is needed. Each message is text; "
-        "`json.loads` makes the dict.",
+        "`async for message in websocket:` ends by itself after the codes 1000 and 1001 (and after a close frame "
+        "without a code), and raises `ConnectionClosedError` after any other end. So let it: no `try` is needed. "
+        "Each message is text; `json.loads` makes the dict.",
         'In the loop: `update = json.loads(message)`, then `if "error" in update:` `raise '
         'PermissionError(update["error"])`, then `yield update`.',
     ),

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -461,6 +462,36 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Kin:
+    """What two clients of one symbol got, from the first price that both got to the last one.
+
+    Attributes:
+        common: how many both got, in the same order.
+        of_one, of_other: how many each got.
+    """
+
+    common: int
+    of_one: int
+    of_other: int
+
+    @classmethod
+    def of(cls, one: Client, other: Client) -> Kin:
+        """Compare all that came so far. The very first price may be an old one, for a newcomer."""
+        ours, theirs = ([message.price for message in client.messages[1:]] for client in (one, other))
+        *blocks, end = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+        first, last = (blocks[0], blocks[-1]) if blocks else (end, end)
+        common = sum(block.size for block in blocks)
+        return cls(common, last.a + last.size - first.a, last.b + last.size - first.b)
+
+    def fault(self) -> str:
+        """What one of them lacks, in words; empty if nothing. TCP loses nothing, however busy the machine is."""
+        most = max(self.of_one, self.of_other)
+        if self.common == most:
+            return ""
+        return f"a client that stayed got {self.common} of the {most} prices of that time, and another the rest"
+
+
+@dataclass(frozen=True)
 class Vanished:
     """What many clients that vanished left behind.
 
@@ -513,6 +544,7 @@ async def _vanish(stream: Stream) -> Vanished:
     if len(before.messages) < CALM:
         await stream.explain(before)
         return Vanished(before)
+    calm = Kin.of(leaving[0], before)
     leaving += await at_once(*(join(stream, symbol) for _ in range(BEFORE_AMONG)))
     among = await join(stream, symbol)
     leaving += await at_once(*(join(stream, symbol) for _ in range(AFTER_AMONG)))
@@ -528,6 +560,8 @@ async def _vanish(stream: Stream) -> Vanished:
         Span(other, rate, start, end).fault("a client that came before them", before),
         Span(other, rate, start, end).fault("a client that came among them", among),
         Span(other, rate, joined, end).fault("a client that came after them", after),
+        # Who gives each client prices of its own has failed `share`, and nothing else.
+        Kin.of(before, among).fault() if 2 * calm.common >= CALM and not calm.fault() else "",
     )
     return Vanished(before, next(filter(None, faults), ""))
 
