@@ -14,9 +14,11 @@ from wirelab.checks.feed_protocol import FIRST_DELAY, GOOD_SPELL, MAX_DELAY, NOT
 from wirelab.checks.feed_server import BUSY, FAULTS, FIRST_DEADLINE, Call, Fault, Stage
 from wirelab.checks.feed_trials import ROUNDS, STRAY
 
-# Seconds until the client is back; it has to notice a freeze first.
+# Seconds until the client is back; it has to notice a freeze first. And until it is back in time: with its
+# connection closed, and another one opened, after it has noticed.
 RETURN = MAX_DELAY + BUSY
 BACK: dict[Fault, float] = {"reset": RETURN, "restart": RETURN, "freeze": NOTICE + RETURN}
+IN_TIME: dict[Fault, float] = BACK | {"freeze": NOTICE + FIRST_DELAY + 2.0}
 # Seconds until an update has reached the caller.
 ARRIVAL = 3.0
 
@@ -55,10 +57,19 @@ async def cut_once(stage: Stage, fault: Fault) -> Cut:
         cut.began = await call.connected(1, FIRST_DEADLINE) and await arrives(call, call.symbols)
         if cut.began:
             await call.fault(fault)
-            cut.returned = await call.visited(2, BACK[fault])
+            cut.returned = await call.visited(2, IN_TIME[fault])
             cut.resubscribed = cut.returned and await call.connected(2, ARRIVAL)
             cut.goes_on = cut.resubscribed and await arrives(call, call.symbols)
         return cut
+
+
+async def freeze(stage: Stage) -> Cut:
+    """Freeze a client's feed; once more if the client comes back late, as on a busy machine."""
+    for _ in range(ROUNDS):
+        cut = await cut_once(stage, "freeze")
+        if cut.returned or cut.call.ended or not cut.began:
+            break
+    return cut
 
 
 # Calls that are cut off again and again at the same time, because a single delay is a matter of luck.
@@ -224,7 +235,7 @@ async def reconnections(stage: Stage) -> Reconnections:
     if not first.began:
         return Reconnections([first])
     async with asyncio.TaskGroup() as group:
-        others = [group.create_task(cut_once(stage, fault)) for fault in FAULTS if fault != "reset"]
+        others = [group.create_task(one) for one in (freeze(stage), cut_once(stage, "restart"))]
         refused = group.create_task(refusals(stage))
         away = group.create_task(absences(stage)) if first.returned else None
     return Reconnections(

@@ -419,7 +419,7 @@ async def reconnect_returns(stage: Stage) -> None:
     for cut in (await stage.evidence(calls.reconnections)).cuts:
         _need_begun(cut)
         if not cut.returned:
-            waited = f"no new connection within {calls.BACK[cut.fault]:g} s"
+            waited = f"no new connection within {calls.IN_TIME[cut.fault]:g} s"
             frozen = f", since a freeze has to be noticed within {NOTICE:g} s" if cut.fault == "freeze" else ""
             raise Failed(
                 f"{_cut_off(cut)}; got {cut.call.end or waited}; expected the client to come back by "
