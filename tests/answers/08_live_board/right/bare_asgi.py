@@ -24,7 +24,9 @@ saving = None
 
 
 def as_object(id):
-    return None if id not in todos else {"id": id, "task": todos[id][0], "status": todos[id][1]}
+    if id not in todos:
+        return None
+    return {"id": id, "task": todos[id][0], "status": todos[id][1], "address": f"/todos/{id}"}
 
 
 def position():
