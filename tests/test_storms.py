@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 
 import numpy as np
 import pytest
@@ -68,12 +67,11 @@ def test_busiest_counts_in_seconds_from_a_moment():
 def test_real_clients_come_back_and_leave_nothing_behind():
     few = Outage(clients=5, down=0.1, rate=50, patience=2, trip=0, watched=5)
 
-    async def trial() -> tuple[dict[str, Storm], int]:
-        storms = await come_back(few, {"fixed": lambda failures: 0.05})
-        return storms, len(asyncio.all_tasks())
+    async def trial() -> tuple[Storm, int]:
+        storm = await come_back(few, lambda failures: 0.05)
+        return storm, len(asyncio.all_tasks())
 
-    storms, tasks = asyncio.run(trial())
-    storm = storms["fixed"]
+    storm, tasks = asyncio.run(trial())
     assert len(storm.back) == 5
     assert storm.back.min() >= 0.1
     # Four whole turns lie between the first and the last.
@@ -84,23 +82,5 @@ def test_real_clients_come_back_and_leave_nothing_behind():
 
 def test_real_clients_that_never_get_in_are_given_up():
     few = Outage(clients=3, down=0.1, rate=1, patience=0.1, trip=0, watched=0.5)
-    storms = asyncio.run(come_back(few, {"fixed": lambda failures: 0.05}))
-    assert len(storms["fixed"].back) == 0
-
-
-def test_real_crowds_are_sent_again_when_the_machine_stood_still():
-    few = Outage(clients=1, down=0.1, rate=50, patience=2, trip=0, watched=5)
-    cuts = 0
-
-    def delay(failures: int) -> float:
-        nonlocal cuts
-        cuts += failures == 1
-        if failures == cuts == 1:
-            # The first time only: nothing in this process gets on meanwhile.
-            time.sleep(few.patience / 2)
-        return 0.05
-
-    storms = asyncio.run(come_back(few, {"one": delay, "other": lambda failures: 0.05}))
-    # At least: a busy machine may stand still on its own.
-    assert cuts >= 2
-    assert {name: len(storm.back) for name, storm in storms.items()} == {"one": 1, "other": 1}
+    storm = asyncio.run(come_back(few, lambda failures: 0.05))
+    assert len(storm.back) == 0

@@ -141,8 +141,8 @@ def simulated_and_real(
     show(
         figure,
         alt="Clients that are back against time, for three kinds of pause: a line for real clients, on a band for "
-        "what simulations say. The lines keep close to their bands. A fixed pause stays flat below a third, "
-        "doubled pauses climb in a few steps, and full jitter has nearly everybody back.",
+        "what simulations say. On a quiet machine the lines keep close to their bands. A fixed pause stays flat "
+        "below a third, doubled pauses climb in a few steps, and full jitter has nearly everybody back.",
         caption="Forty real clients of a real server, everything five times as fast.",
         values=Values(
             ("pauses", *(f"{kind}, back after {t:.2f} s" for kind in ("simulated", "real") for t in marks)),

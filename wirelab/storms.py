@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -89,54 +88,12 @@ def simulate(outage: Outage, delay: Delay) -> Storm:
     return _storm(outage, attempts, back)
 
 
-# How often real crowds are sent, and how long the machine may stand still meanwhile, as a share of the clients'
-# patience: to them it looks like a server that does not answer.
-TRIES, CALM = 3, 0.2
+async def come_back(outage: Outage, delay: Delay) -> Storm:
+    """Let real clients come back to a real server that closes, stays away and listens on its port again.
 
-
-async def come_back(outage: Outage, delays: Mapping[str, Delay]) -> dict[str, Storm]:
-    """Let real crowds come back side by side, each to a real server that closes, stays away and listens again.
-
-    A server's `rate` is kept by its opening handshake, which waits for its turn. The way takes what it takes
-    here: `trip` is not emulated. If this machine stood still meanwhile, they are sent once more, three times at
-    most; what counts is the calmest time.
-
-    Returns:
-        How each crowd came back, by the name of its delay.
+    Its `rate` is kept by the opening handshake, which waits for its turn. The way takes what it takes here:
+    `trip` is not emulated.
     """
-    runs: list[tuple[float, list[Storm]]] = []
-    for _ in range(TRIES):
-        async with _Pulse() as pulse:
-            crowds = await asyncio.gather(*(_come_back(outage, delay) for delay in delays.values()))
-        runs.append((pulse.longest, crowds))
-        if pulse.longest <= CALM * outage.patience:
-            break
-    _, calmest = min(runs, key=itemgetter(0))
-    return dict(zip(delays, calmest, strict=True))
-
-
-class _Pulse:
-    """Feels how long the event loop stands still, in seconds, while its ``async with`` lasts."""
-
-    def __init__(self) -> None:
-        self.longest = 0.0
-
-    async def __aenter__(self) -> _Pulse:
-        self._beating = asyncio.create_task(self._beat())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await _end([self._beating])
-
-    async def _beat(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            due = clock() + _BEAT
-            await asyncio.sleep(_BEAT)
-            self.longest = max(self.longest, clock() - due)
-
-
-async def _come_back(outage: Outage, delay: Delay) -> Storm:
     clock = asyncio.get_running_loop().time
     gate = _Gate(outage.rate)
     attempts: list[float] = []
@@ -186,8 +143,8 @@ async def _come_back(outage: Outage, delay: Delay) -> Storm:
     return _storm(outage, attempts, back)
 
 
-# Seconds until the crowd is connected for the first time, and between two looks at the event loop.
-_OPENING, _BEAT = 20.0, 0.01
+# Seconds until the crowd is connected for the first time.
+_OPENING = 20.0
 
 
 class _Gate:
