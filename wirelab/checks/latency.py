@@ -301,7 +301,10 @@ async def opening_is_timed(stage: Stage) -> str | None:
     if run.lost_at is None:
         return "(Whether the opening is timed shows on Linux only.)"
     if run.error and any("Timeout" in name for name in run.error.names):
-        return "(Your client gave up sooner than a slow opening takes, so that was not looked at.)"
+        raise CannotJudge(
+            "this needs a client that waits for a connection which opens a second late: use a timeout of two "
+            f"seconds or more. {run.told}; got {run.got}."
+        )
     took = run.openings[0] - run.lost_at if run.openings else math.inf
     if not run.numbers or run.numbers[0] < took - TICK:
         raise Failed(

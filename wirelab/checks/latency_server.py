@@ -314,7 +314,7 @@ class HttpConnection(asyncio.Protocol):
         line, *fields = head.split("\r\n")
         question = self._run.asked(self._number, line.rpartition(" HTTP/")[0])
         self._waiting.append(question)
-        close = line.endswith("HTTP/1.0") or "connection: close" in map(str.lower, fields)
+        close = line.endswith("HTTP/1.0") or any(map(asks_to_close, fields))
         body = secrets.token_hex(64)
         answer = (
             f"HTTP/1.1 {'200 OK' if question.text.endswith(self._run.path) else '404 Not Found'}\r\n"
@@ -341,6 +341,12 @@ class HttpConnection(asyncio.Protocol):
 
     def _after(self, seconds: float, do: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, do))
+
+
+def asks_to_close(field: str) -> bool:
+    """Whether a header field is ``Connection`` with the option ``close`` (RFC 9110, section 7.6.1)."""
+    name, _, options = field.lower().partition(":")
+    return name == "connection" and "close" in (option.strip() for option in options.split(","))
 
 
 @asynccontextmanager

@@ -35,7 +35,7 @@ async def websocket_round_trips(uri, n):
 
 async def fetch(host, port, path):
     reader, writer = await asyncio.open_connection(host, port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection:Close\r\n\r\n".encode())
     await reader.read()
     writer.close()
 
