@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -95,7 +95,14 @@ def test_serves_any_awaitable_callable_with_one_argument() -> None:
         async def __call__(self, connection: ServerConnection) -> None:
             await connection.send("hi")
 
-    for app in (functools.partial(greet, "hi"), Greeter(), Greeter().__call__, lambda ws: ws.send("hi")):
+    greeter = Greeter()
+
+    @functools.wraps(greeter.__call__)
+    def wrapped(connection: ServerConnection) -> Awaitable[None]:
+        return greeter(connection)
+
+    kinds = (functools.partial(greet, "hi"), greeter, greeter.__call__, functools.partial(greeter), wrapped)
+    for app in (*kinds, lambda ws: ws.send("hi")):
         with serve(app) as server, connect(server.ws, proxy=None) as websocket:
             assert websocket.recv(DEADLINE) == "hi"
 
@@ -365,6 +372,19 @@ def wsgi(environ: Any, start_response: Any) -> list[bytes]:
     return []
 
 
+def make_with_options(options: object = None) -> Starlette:
+    return hello
+
+
+def answers_at_once(connection: ServerConnection) -> None:
+    pass
+
+
+class Plain:
+    def __call__(self, connection: ServerConnection) -> None:
+        pass
+
+
 def make_nothing() -> None:
     raise Refused("no database")
 
@@ -379,6 +399,10 @@ FAILURES: dict[str, tuple[Any, dict[str, Any], str]] = {
         r"make_hello\(\) is neither .*, so if it makes the application, call",
     ),
     "a partial factory": (functools.partial(rest, Gate()), {}, r"if it makes the application, call it first"),
+    "a factory with an option": (make_with_options, {}, r"call it first, or add factory=True\.$"),
+    "a lambda with an option": (lambda options=None: hello, {}, r"call it first, or add factory=True\.$"),
+    "a plain function": (answers_at_once, {}, r"answers_at_once\(\) is neither .*, so write async def instead of"),
+    "an object": (Plain(), {}, r"type Plain is neither .*, so hand over .*, or an async function with one"),
     "WSGI": (wsgi, {}, r"wsgi\(\) is neither an ASGI application nor a WebSocket handler"),
     "no colon": ("todos", {}, r"has a colon before its attribute, as in 'wirelab.apps.todos:app'\.$"),
     "no module": (
@@ -422,6 +446,14 @@ def test_says_at_once_in_one_sentence_why_it_does_not_start(app: Any, options: d
     assert "\n" not in text
     assert serving._servers == []
     assert threading.active_count() == threads
+
+
+def test_says_that_parentheses_are_too_many() -> None:
+    running = echo(None)  # type: ignore[arg-type]
+    with pytest.raises(ServeError, match=r"echo\(\) is neither .*, so leave out the parentheses\.$"):
+        serve(running)
+    # Closed: nobody is to be told that it was never awaited.
+    assert running.cr_frame is None
 
 
 def test_names_what_the_lifespan_or_the_module_raised_as_its_cause(tmp_path: Path, monkeypatch: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import logging
 import socket
@@ -70,7 +71,8 @@ class Engine(Protocol):
 def engine_for(app: Any, record: Record, log: logging.Logger | None, options: dict[str, Any]) -> Engine:
     """Choose the engine by the number of arguments that the application takes.
 
-    Three, ``(scope, receive, send)``, is ASGI; one, the connection, is a websockets handler.
+    Three, ``(scope, receive, send)``, is ASGI; one, the connection, is a websockets handler, if it is async: a
+    plain function that takes one is more likely to make an application, with an option.
 
     Args:
         app: the application.
@@ -83,7 +85,7 @@ def engine_for(app: Any, record: Record, log: logging.Logger | None, options: di
     """
     if takes(app, 3) and not inspect.isclass(app):
         return ASGIEngine(app, record, log, options)
-    if takes(app, 1) and not inspect.isclass(app):
+    if takes(app, 1) and is_async(app):
         return WebSocketEngine(app, record, log, options)
     raise StartFailed(f"{describe(app)} is neither an ASGI application nor a WebSocket handler, so {remedy(app)}")
 
@@ -95,6 +97,19 @@ def takes(app: Any, count: int) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def is_async(app: Any) -> bool:
+    """Whether calling `app` gives something to await, as far as that can be told beforehand.
+
+    A lambda cannot say so. It is believed where it needs its argument.
+    """
+    inner = inspect.unwrap(app)
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    if getattr(inner, "__name__", "") == "<lambda>":
+        return not takes(app, 0)
+    return any(inspect.iscoroutinefunction(each) for each in (inner, getattr(inner, "__call__", None)))  # noqa: B004
 
 
 def describe(app: Any) -> str:
@@ -109,8 +124,14 @@ def remedy(app: Any) -> str:
     """Say what to hand over instead."""
     if inspect.isclass(app):
         return f"hand over an instance, serve({app.__name__}())"
+    if inspect.iscoroutine(app):
+        # Nobody will await it, and Python is not to complain of that into some cell.
+        app.close()
+        return "leave out the parentheses"
     if takes(app, 0):
         return "if it makes the application, call it first, or add factory=True"
+    if takes(app, 1) and inspect.isroutine(app):
+        return "write async def instead of def"
     return "hand over a FastAPI or Starlette object, or an async function with one argument, the connection"
 
 
