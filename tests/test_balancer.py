@@ -18,6 +18,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.sync.client import connect
 
 from wirelab import Server, serve
+from wirelab._relay import ABORT
 from wirelab.balancer import Balancer
 from wirelab.members import members_at, until_heard
 
@@ -108,6 +109,31 @@ def test_a_websocket_passes_and_ends_with_its_worker() -> None:
         server.stop()
         with pytest.raises(Exception, match="going away"):
             websocket.recv(timeout=10)
+
+
+@pytest.mark.parametrize("leaving", ["client", "worker"])
+def test_a_reset_on_one_side_breaks_the_other(leaving: str) -> None:
+    said = b"GET / HTTP/1.1\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener, serve(named("stand-in")) as stand_in:
+        stand_in.port = listener.getsockname()[1]
+        with Balancer([stand_in]) as door, socket.create_connection(("127.0.0.1", door.port)) as client:
+            client.sendall(said)
+            worker, _ = listener.accept()
+            with worker:
+                assert worker.recv(100) == said
+                gone, left = (client, worker) if leaving == "client" else (worker, client)
+                gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+                gone.close()
+                left.settimeout(5)
+                with contextlib.suppress(ConnectionResetError):
+                    assert left.recv(1) == b""
+            assert not door.errors
+
+
+def test_what_are_no_workers_is_refused(workers: list[Server]) -> None:
+    for wrong in (workers[0], [], [workers[0].http]):
+        with pytest.raises(ValueError, match=r"a list of servers, as in Balancer\(\[one, two\]\)"):
+            Balancer(wrong)  # type: ignore[arg-type]
 
 
 def test_members_hear_and_come_back_with_the_number_of_their_last_message() -> None:

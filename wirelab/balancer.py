@@ -39,11 +39,14 @@ class Balancer(Server):
         opened: how many connections each worker got, by its place among `workers`.
 
     Raises:
+        ValueError: `workers` are no servers, or none at all.
         ServeError: it could not start.
     """
 
     def __init__(self, workers: Sequence[Server], *, by: Key | None = None, seed: int | None = None) -> None:
         """Start it; it is ready when this returns."""
+        if not (isinstance(workers, Sequence) and workers and all(isinstance(each, Server) for each in workers)):
+            raise ValueError(f"A balancer takes a list of servers, as in Balancer([one, two]), not {workers!r}.")
         self._engine = _BalancerEngine([worker.port for worker in workers], by, random.Random(seed))
         name = f"balancer of {len(workers)} workers"
         super().__init__(name, EngineThread(name, lambda _: self._engine))
@@ -94,9 +97,9 @@ class _BalancerEngine:
                 answers, worker = await self._open(head.decode("latin-1"))
                 writers.append(worker)
                 worker.write(head)
-                asking = asyncio.create_task(_pass_on(reader, worker))
+                asking = asyncio.create_task(_pass_on(reader, worker, writer))
                 try:
-                    await _pass_on(answers, writer)
+                    await _pass_on(answers, writer, worker)
                 finally:
                     asking.cancel()
                     await asyncio.gather(asking, return_exceptions=True)
@@ -122,9 +125,19 @@ class _BalancerEngine:
         return sorted(places, key=lambda place: hashlib.sha256(f"{place} {key}".encode()).digest())
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter) -> None:
+    """Pass bytes on until their end. Where one of the two connections breaks, so does the other.
+
+    Args:
+        reader: of the connection that they come from.
+        writer: of the other.
+        back: of the first.
+    """
+    try:
         while data := await reader.read(CHUNK):
             writer.write(data)
             await writer.drain()
         writer.write_eof()
+    except OSError:
+        for each in (writer, back):
+            each.transport.abort()
