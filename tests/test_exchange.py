@@ -256,6 +256,21 @@ def test_a_recording_has_limits() -> None:
     assert "2,000,000 bytes that were not kept" in repr(Exchange(copies[-1:]))
 
 
+def test_a_connection_that_was_forgotten_weighs_nothing_any_more() -> None:
+    recorder = Recorder()
+    piece = memoryview(bytes(KEPT_OF_A_DIRECTION))
+    chatty = recorder.begin(0.0, 0.0)
+    for _ in range(KEPT // len(piece) + 1):
+        recorder.begin(0.0, 0.0).piece(SERVER, piece, 0.0, 0.0)
+    assert chatty.number not in [copy.number for copy in recorder.copy()]
+    chatty.piece(SERVER, piece, 0.0, 0.0)
+    chatty.mark(SERVER, "end", 0.0, 0.0)
+    assert chatty.pieces == []
+    before = len(recorder.copy())
+    recorder.begin(0.0, 0.0).mark(SERVER, "end", 0.0, 0.0)
+    assert len(recorder.copy()) == before + 1
+
+
 def test_one_byte_at_a_time_is_limited_too() -> None:
     recorder = Recorder()
     first, second = recorder.begin(0.0, 0.0), recorder.begin(0.0, 0.0)

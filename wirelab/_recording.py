@@ -43,6 +43,7 @@ class Recording:
         opened: when the client opened it, on the event loop's clock.
         handshake: seconds that this would have taken.
         cut_off: bytes of each sender that were not kept.
+        dropped: whether it was forgotten, to make room: it keeps nothing any more.
     """
 
     def __init__(self, recorder: Recorder, number: int, opened: float, handshake: float) -> None:
@@ -54,6 +55,7 @@ class Recording:
         self.kept = {CLIENT: 0, SERVER: 0}
         self.cut_off = {CLIENT: 0, SERVER: 0}
         self.weight = 0
+        self.dropped = False
 
     def piece(self, sender: Literal["client", "server"], data: memoryview, left: float, arrived: float) -> None:
         """Keep bytes that have arrived."""
@@ -67,7 +69,14 @@ class Recording:
         """Keep an end."""
         self._keep(Piece(sender, kind, b"", left, arrived))
 
+    def drop(self) -> None:
+        """Forget everything, also what is still to come."""
+        self.dropped = True
+        self.pieces.clear()
+
     def _keep(self, piece: Piece) -> None:
+        if self.dropped:
+            return
         self.pieces.append(piece)
         weight = WEIGHT + len(piece.data)
         self.weight += weight
@@ -99,7 +108,9 @@ class Recorder:
         """One of the recordings weighs so much more."""
         self._weight += weight
         while self._weight > KEPT and len(self._recordings) > 1:
-            self._weight -= self._recordings.popleft().weight
+            oldest = self._recordings.popleft()
+            self._weight -= oldest.weight
+            oldest.drop()
 
     def copy(self) -> list[Recording]:
         """All of them as they are now, oldest first."""

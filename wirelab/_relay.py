@@ -19,9 +19,9 @@ from collections import deque
 from collections.abc import Coroutine
 from enum import Enum, auto
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple, Self, SupportsIndex
 
+from ._addresses import address_of
 from ._background import listening_socket
 from ._exchange import Exchange
 from ._network import (
@@ -37,8 +37,6 @@ from ._recording import CLIENT, NETWORK, SERVER, Recorder, Recording, Sender
 if sys.platform == "linux":
     import fcntl
     import termios
-
-LOOPBACK = {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1", "::1": "::1"}
 
 # Seconds without traffic, beside a round trip, after which TCP halves its window, down to the first one (RFC 2861,
 # with Linux's shortest retransmission time-out).
@@ -620,10 +618,10 @@ class Relay:
         """Let so many more bytes pass towards clients, over all connections, then reset all that are open.
 
         Raises:
-            ValueError: `count` is negative.
+            ValueError: `count` is negative, or no whole number.
         """
-        if count < 0:
-            raise ValueError(f"drop_after takes the number of bytes that still pass, not {count}.")
+        if not isinstance(count, SupportsIndex) or count < 0:
+            raise ValueError(f"drop_after takes the number of bytes that still pass, not {count!r}.")
         self._fuse = count
         if not count:
             self._burn_down()
@@ -731,30 +729,6 @@ class Relay:
     def forget(self, connection: Connection) -> None:
         """A connection is over."""
         self._open.discard(connection)
-
-
-def address_of(server: str | int) -> tuple[str, int]:
-    """Host and port of a server on this machine, given by its base URL or its port.
-
-    Raises:
-        ValueError, TypeError: it is none.
-    """
-    if isinstance(server, int) and not isinstance(server, bool):
-        if not 0 < server < 65_536:
-            raise ValueError(f"{server} is no port: take a whole number from 1 to 65535.")
-        return "127.0.0.1", server
-    if not isinstance(server, str):
-        raise TypeError(f"A link leads to a server, its URL or its port, not to {server!r}.")
-    url = urlsplit(server)
-    try:
-        host, port = LOOPBACK[url.hostname or ""], url.port
-    except (KeyError, ValueError):
-        port = None
-    if port is None or url.scheme not in ("http", "https", "ws", "wss") or url.path.strip("/"):
-        raise ValueError(
-            f"{server!r} is no base URL, with a port, of a server on this machine, such as 'http://127.0.0.1:8000'."
-        )
-    return host, port
 
 
 def _unsent(transport: asyncio.Transport) -> int:

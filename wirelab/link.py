@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from ._addresses import address_of
 from ._background import EngineThread
 from ._exchange import Exchange
 from ._names import as_written
 from ._network import PROFILES, Network, Profile, network_of
-from ._relay import Relay, address_of
+from ._relay import Relay
 from .serving import ServeError, Server, launch
 
 __all__ = ["PROFILES", "Exchange", "Link", "Network", "Profile", "Relay"]
@@ -132,7 +133,7 @@ class Link(Server):
         """Let so many more bytes pass towards clients, over all connections, then reset all that are open.
 
         Raises:
-            ValueError: `count` is negative.
+            ValueError: `count` is negative, or no whole number.
         """
         self._on_thread(lambda: self._engine.relay.drop_after(count))
 
