@@ -52,6 +52,15 @@ def test_doubt_and_measurement_both_widen_the_bars() -> None:
     assert memory == pytest.approx((20e6, 15e6 / 2, 30e6 * 2))
 
 
+def test_the_more_machines_there_may_be_the_sooner_all_are_back() -> None:
+    unsure = MEASURED._replace(opening=Estimate(0.001, 0.0005, 0.002), message=Estimate(1e-5, 1e-6, 1e-4))
+    reckoned = plan(1e6, unsure, SURE)
+    back, machines = reckoned.reopening, reckoned.machines
+    assert back.low < back.value < back.high
+    assert back.low == pytest.approx(1e6 * 0.0005 / (8 * machines.high))
+    assert back.high == pytest.approx(1e6 * 0.002 / (8 * machines.low))
+
+
 def test_borders_are_where_the_plan_reaches_them() -> None:
     assumed = replace(SURE, doubt=2)
     for need, start in zip(("cores", "machines", "brokers"), borders(MEASURED, assumed).values(), strict=True):

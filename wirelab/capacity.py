@@ -114,10 +114,13 @@ def plan(clients: float, measured: Measured, assumed: Assumptions) -> Plan:
     # A message goes once to each worker that has a member of its room; a worker is one core.
     posts = clients * assumed.messages / assumed.room
     brokers = _each(lambda c: posts * min(assumed.room, max(1.0, c)) / (assumed.busy * assumed.broker), cores)
+    # The more machines there are, the sooner all are back: the shortest time is that of the most machines.
     reopening = Estimate(
         *(
             clients * opening / max(1.0, machine * assumed.machine_cores)
-            for opening, machine in zip(measured.opening, machines, strict=True)
+            for opening, machine in zip(
+                measured.opening, (machines.value, machines.high, machines.low), strict=True
+            )
         )
     )
     doubted = (_doubted(each, assumed.doubt) for each in (memory, cores, machines, brokers, reopening))
