@@ -27,7 +27,8 @@ OTHER_HANDLES = 500
 AT_ONCE, OPENING = 50, 30.0
 # Clients that come and go first: a server's first ones pay for caches and late imports.
 WARM_UP = 20
-# Seconds that the system counts the processor's time by: what two readings can be wrong by.
+# Seconds that the system counts the processor's time by. It is the sum of two times, the process's own and the
+# system's for it, each cut to whole ticks: so the difference of two readings can be wrong by two, either way.
 TICK = 0.01
 # Seconds to wait for what was said.
 HEARING = 10.0
@@ -256,8 +257,16 @@ class Upkeep:
         """Seconds of processor time for a ping with its pong, or for a message to one client.
 
         The interval is that of the two readings of the processor's clock.
+
+        Raises:
+            ValueError: there was none.
         """
-        return Estimate(*(max(0.0, self.cpu + error) / self.events for error in (0.0, -TICK, TICK)))
+        if not self.events:
+            raise ValueError(
+                "Neither a ping nor a message reached the crowd, so there is no cost of one: "
+                "send messages=, or serve with a shorter ping_interval=."
+            )
+        return Estimate(*(max(0.0, self.cpu + error) / self.events for error in (0.0, -2 * TICK, 2 * TICK)))
 
 
 async def upkeep(server: Server, clients: int, seconds: float, *, messages: int = 0) -> Upkeep:
