@@ -13,7 +13,8 @@ import pytest
 import redis
 import requests
 
-from wirelab import ServeError
+from wirelab import ServeError, Server, serve
+from wirelab._subprocess import ServerProcess
 from wirelab.workers import brokers, crash, redis_server, serve_chat, serve_workers
 
 needs_redis = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
@@ -58,6 +59,29 @@ def test_workers_of_the_chat_share_what_is_posted_and_survive_each_other() -> No
             assert answer.json() == {"messages": [{"seq": seq, "text": "Hello"}]}
         finally:
             two.stop()
+
+
+def test_a_crash_that_was_meant_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = serve("wirelab.apps.hall:hall", process=True)
+    runner = worker._runner
+    assert isinstance(runner, ServerProcess)
+
+    def stop() -> None:
+        # Who reads what the process says notices its end first.
+        runner._reader.join(10)
+        Server.stop(worker)
+
+    monkeypatch.setattr(worker, "stop", stop)
+    crash(worker)
+    assert not worker.running
+    assert worker.errors == []
+
+
+def test_only_a_process_can_crash() -> None:
+    with serve("wirelab.apps.hall:hall") as server:
+        with pytest.raises(ValueError, match="serve it with process=True"):
+            crash(server)
+        assert server.running
 
 
 @needs_redis

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
 import redis
 from fastapi import FastAPI
 
+from ._subprocess import ServerProcess
 from .apps import chat
 from .apps.broker import Broker
 from .serving import Server, serve
@@ -128,6 +128,12 @@ def _free_port() -> int:
 
 
 def crash(worker: Server) -> None:
-    """End a worker's process as a fault of the machine would, without a word to its clients."""
-    psutil.Process(worker.pid).kill()
+    """End a worker's process as a fault of the machine would, without a word to its clients.
+
+    Raises:
+        ValueError: it has no process of its own.
+    """
+    if not isinstance(worker._runner, ServerProcess):
+        raise ValueError(f"Server {worker.name} runs in this process: to crash it, serve it with process=True.")
+    worker._runner.kill()
     worker.stop()
