@@ -53,7 +53,14 @@ def test_a_feed_without_updates_yet_is_a_feed() -> None:
         assert isinstance(race(server), Race)
 
 
-@pytest.mark.parametrize("every", [0.05, 0, -1, 6, float("nan")])
+def test_a_url_does_as_well_as_its_server(feed: Server) -> None:
+    for show in (race, lambda server: page(server, title="A page")):
+        assert show(feed.http).get_state()["_base"] == feed.http
+        with pytest.raises(TypeError, match=r"Hand over a server, or its URL as in server\.http, not None"):
+            show(None)
+
+
+@pytest.mark.parametrize("every", [0.05, 0, -1, 6, float("nan"), "1", None])
 def test_refuses_an_interval_out_of_range(feed: Server, every: float) -> None:
     with pytest.raises(ValueError, match=r"between 0\.1 and 5\.0 seconds"):
         race(feed, every=every)

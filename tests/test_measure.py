@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from wirelab import Server, _followers, serve
+from wirelab import Link, Server, _followers, serve
 from wirelab.apps import feed
 from wirelab.measure import (
     Contender,
@@ -312,6 +312,35 @@ def test_a_proxy_for_the_outside_world_is_not_asked(server: Server, monkeypatch:
 def test_what_is_no_feed_is_named() -> None:
     with serve("wirelab.apps.todos:app") as server, pytest.raises(ValueError, match="no feed here"):
         watch(server.http, Poll(0.1), at(0.05, seconds=0.1))
+
+
+def test_a_server_does_as_well_as_its_url(server: Server) -> None:
+    plan = at(0.05, seconds=0.1)
+    with Link(server) as link:
+        assert watch(server, Poll(0.05), plan, through=link).missed == 0
+        assert race(server, {"push": WebSocketPush()}, plan, through=link)["push"].missed == 0
+        assert link.connections == 2
+    for wrong in (None, server.port):
+        with pytest.raises(TypeError, match=r"Hand over a server, or its URL as in server\.http, not "):
+            watch(wrong, Poll(0.05), plan)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("every", [0, -1, math.nan, math.inf, "1"])
+def test_an_interval_that_is_none_is_refused(server: Server, every: float) -> None:
+    for poll in (Poll, PollLatest, lambda every: age_of_polling(server, every)):
+        with pytest.raises(ValueError, match=f"every is the seconds between two polls, above 0, not {every!r}"):
+            poll(every)
+
+
+@pytest.mark.parametrize("clients", [0, -1, 1.5, "2"])
+def test_nobody_is_no_number_of_clients(server: Server, clients: int) -> None:
+    with pytest.raises(ValueError, match=f"clients is a whole number from 1 on, not {clients!r}"):
+        watch(server, Poll(0.05), at(0.05, seconds=0.1), clients=clients)
+
+
+def test_a_race_needs_somebody_in_it(server: Server) -> None:
+    with pytest.raises(ValueError, match="A race needs contenders, such as"):
+        race(server, {}, at(0.05, seconds=0.1))
 
 
 def test_a_feed_that_is_not_there_raises_here() -> None:

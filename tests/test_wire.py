@@ -69,6 +69,11 @@ class TestTalk:
         assert "content-length: 12\n" in answer
         assert answer.endswith("\nzwölf\n\nleft")
 
+    def test_takes_a_url_as_well_and_refuses_what_is_neither(self, rest: Server) -> None:
+        assert talk(rest.http, "GET / HTTP/1.1\nHost: here").startswith("HTTP/1.1 200 OK\n")
+        with pytest.raises(TypeError, match=r"Hand over a server, or its URL as in server\.http, not 8000"):
+            talk(8000, "GET / HTTP/1.1\nHost: here")  # type: ignore[arg-type]
+
     def test_hands_over_what_is_no_http(self, rest: Server) -> None:
         assert talk(rest, "nonsense").startswith("HTTP/1.1 400")
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 from ._connections import Answer, Http, WebSocket, Wire
@@ -180,16 +181,27 @@ class Contender(Protocol):
 
 
 @dataclass(frozen=True)
-class Poll:
+class _Paced:
+    """Polls `every` so many seconds, the first `delay` seconds after the start."""
+
+    every: float
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.every, Real) and 0 < self.every < math.inf):
+            raise ValueError(f"every is the seconds between two polls, above 0, not {self.every!r}.")
+
+
+class Poll(_Paced):
     """Ask for what is new `every` so many seconds, with a cursor, so that nothing is missed.
 
     Paced by the clock (an open loop): poll k is due at k · `every` after the start, plus `delay`. An answer
     that takes longer than that costs the polls that it covers; they are not made up for. Several clients spread
     their polls evenly over the interval.
-    """
 
-    every: float
-    delay: float = 0.0
+    Raises:
+        ValueError: `every` is no interval.
+    """
 
     async def follow(self, client: Client) -> None:
         """See `Contender`."""
@@ -198,12 +210,8 @@ class Poll:
             await client.asks(http.ask("GET", f"/updates?after={client.seq}"))
 
 
-@dataclass(frozen=True)
-class PollLatest:
+class PollLatest(_Paced):
     """Ask for the newest value `every` so many seconds, with its ETag: what came in between is never seen."""
-
-    every: float
-    delay: float = 0.0
 
     async def follow(self, client: Client) -> None:
         """See `Contender`."""

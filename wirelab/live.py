@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from numbers import Real
 from pathlib import Path
 
 import anywidget
@@ -11,7 +12,7 @@ import traitlets
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from .serving import Server
+from .serving import Server, base_url
 
 FASTEST_POLL = 0.1
 SLOWEST_POLL = 5.0
@@ -45,7 +46,7 @@ class Race(anywidget.AnyWidget):
         return "Polling against push, live: run this cell in JupyterLab to see them race."
 
 
-def race(server: Server, every: float = 1.0, *, latest: str = "/latest", stream: str = "/stream") -> Race:
+def race(server: Server | str, every: float = 1.0, *, latest: str = "/latest", stream: str = "/stream") -> Race:
     """Show polling and push side by side, both run by the browser against a server of this notebook.
 
     The left lane asks for `latest` again and again (HTTP), the right lane listens to `stream` (WebSocket). Both
@@ -60,7 +61,7 @@ def race(server: Server, every: float = 1.0, *, latest: str = "/latest", stream:
     that fails, through jupyter-server-proxy. It stops when its output is closed, hidden or scrolled away.
 
     Args:
-        server: a running feed, such as ``serve("wirelab.apps.feed:app")``.
+        server: a running feed, such as ``serve("wirelab.apps.feed:app")``, or its base URL.
         every: seconds from one poll to the next, 0.1 to 5; a slider in the page changes it.
         latest: path of the newest update.
         stream: path of the WebSocket that sends each update.
@@ -69,10 +70,11 @@ def race(server: Server, every: float = 1.0, *, latest: str = "/latest", stream:
         ValueError: the server has stopped, is no such feed, or does not let pages of JupyterLab read its answers;
             or `every` is out of range.
     """
-    if not FASTEST_POLL <= every <= SLOWEST_POLL:
-        raise ValueError(f"every must be between {FASTEST_POLL} and {SLOWEST_POLL} seconds, not {every}.")
-    _check_feed(server, latest)
-    return Race(_base=server.http, _latest=latest, _stream=stream, every=every)
+    if not (isinstance(every, Real) and FASTEST_POLL <= every <= SLOWEST_POLL):
+        raise ValueError(f"every must be between {FASTEST_POLL} and {SLOWEST_POLL} seconds, not {every!r}.")
+    url = _running(server, "race")
+    _check_feed(url, latest)
+    return Race(_base=url, _latest=latest, _stream=stream, every=every)
 
 
 class Page(anywidget.AnyWidget):
@@ -89,7 +91,7 @@ class Page(anywidget.AnyWidget):
         return f"{self._title}, live: run this cell in JupyterLab to see it."
 
 
-def page(server: Server, path: str = "/", *, title: str, height: int = 720) -> Page:
+def page(server: Server | str, path: str = "/", *, title: str, height: int = 720) -> Page:
     """Show a page of a running server in the notebook, fetched and run by the browser.
 
     The browser finds the server as it does for `race`: directly, or through jupyter-server-proxy, behind which the
@@ -97,7 +99,7 @@ def page(server: Server, path: str = "/", *, title: str, height: int = 720) -> P
     `IPython.display` would be taken out of a notebook that is opened again.
 
     Args:
-        server: what serves the page.
+        server: what serves the page, or its base URL.
         path: where it is there.
         title: its name, for those who do not see it.
         height: of the frame, in pixels.
@@ -105,9 +107,7 @@ def page(server: Server, path: str = "/", *, title: str, height: int = 720) -> P
     Raises:
         ValueError: the server has stopped.
     """
-    if not server.running:
-        raise ValueError("This server has stopped: start it again with serve(...), then call page.")
-    return Page(_base=server.http, _path=path, _title=title, _height=height)
+    return Page(_base=_running(server, "page"), _path=path, _title=title, _height=height)
 
 
 def allow_loopback_pages(app: ASGIApp) -> CORSMiddleware:
@@ -120,19 +120,28 @@ def allow_loopback_pages(app: ASGIApp) -> CORSMiddleware:
     return CORSMiddleware(app, allow_origin_regex=LOOPBACK_PAGE.pattern, allow_methods=["*"], allow_headers=["*"])
 
 
-def _check_feed(server: Server, latest: str) -> None:
+def _running(server: Server | str, call: str) -> str:
+    """Return the base URL of a server that runs, as far as that can be told.
+
+    Raises:
+        ValueError: it has stopped.
+    """
+    if isinstance(server, Server) and not server.running:
+        raise ValueError(f"This server has stopped: start it again with serve(...), then call {call}.")
+    return base_url(server)
+
+
+def _check_feed(url: str, latest: str) -> None:
     """Find out here what a browser only calls "failed to fetch", whatever the reason.
 
     Raises:
         ValueError: the browser could not use this server as a feed.
     """
-    if not server.running:
-        raise ValueError("This server has stopped: start it again with serve(...), then call race.")
     page = "http://127.0.0.1:8888"
     try:
         with requests.Session() as session:
             session.trust_env = False  # A proxy set for the outside world would be asked for 127.0.0.1 too.
-            answer = session.get(server.http + latest, headers={"Origin": page}, timeout=5)
+            answer = session.get(url + latest, headers={"Origin": page}, timeout=5)
     except requests.RequestException as exc:
         raise ValueError(f"The server does not answer GET {latest}: {exc}") from exc
     if not answer.ok:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -40,6 +41,7 @@ from ._followers import (
 )
 from .progress import progress
 from .schedules import Schedule, Surveys, at_random, in_step, over_the_phase
+from .serving import Server, base_url
 from .stats import Estimate, Floats, replicate_interval
 
 __all__ = [
@@ -171,7 +173,9 @@ class PollingAge(NamedTuple):
     expected: float
 
 
-def age_of_polling(url: str, every: float, *, seconds: float = 2.0, seed: int | None = None) -> PollingAge:
+def age_of_polling(
+    url: Server | str, every: float, *, seconds: float = 2.0, seed: int | None = None
+) -> PollingAge:
     """Measure the mean age of updates for a poller, to about 1 % within `seconds` (or two intervals, if longer).
 
     The updates are placed `wirelab.schedules.over_the_phase` of the poller; the interval of confidence is
@@ -182,10 +186,11 @@ def age_of_polling(url: str, every: float, *, seconds: float = 2.0, seed: int | 
     Raises:
         RuntimeError: the machine was too busy to see every update.
     """
+    poller = Poll(every)
     runs: list[tuple[float, Record, Surveys]] = []
     for _ in range(ATTEMPTS):
         schedule = over_the_phase(every, seconds=seconds, seed=seed)
-        record = watch(url, Poll(every), schedule)
+        record = watch(url, poller, schedule)
         stall = max(record.delays.max(), record.round_trips.max() - np.median(record.round_trips))
         runs.append((float(stall), record, schedule))
         if stall < max(TOLERATED_STALL, TOLERATED_SHARE * every):
@@ -201,37 +206,51 @@ def age_of_polling(url: str, every: float, *, seconds: float = 2.0, seed: int | 
 
 
 def watch(
-    url: str, contender: Contender, schedule: Schedule, *, clients: int = 1, through: str | None = None
+    url: Server | str,
+    contender: Contender,
+    schedule: Schedule,
+    *,
+    clients: int = 1,
+    through: Server | str | None = None,
 ) -> Record:
     """Let `clients` follow a feed in one way, with nobody else there, so that the processor's time can be told.
 
     Args:
-        url: base URL of a feed, such as ``serve("wirelab.apps.feed:app", process=True).http``.
+        url: a feed, such as ``serve("wirelab.apps.feed:app", process=True)``, or its base URL.
         contender: `Poll`, `PollLatest`, `LongPoll`, `EventStream` or `WebSocketPush`.
         schedule: when the updates happen.
         clients: how many clients do so at once, each on a connection of its own.
-        through: base URL under which the clients reach the feed, if it is another: a `Link`'s.
+        through: what the clients reach the feed by, if they do not do so directly: a `Link`, or its base URL.
 
     Raises:
-        ValueError: there is no feed at `url`.
+        ValueError: there is no feed at `url`, or `clients` is no number of them.
         ConnectionError: the feed closed a connection.
     """
+    if not (isinstance(clients, Integral) and clients > 0):
+        raise ValueError(f"clients is a whole number from 1 on, not {clients!r}.")
     label = f"{contender} with {clients} client{'s' * (clients > 1)}"
-    work = _experiment(url, through or url, [(contender, clients)], schedule)
+    work = _experiment(base_url(url), base_url(through or url), [(contender, clients)], schedule)
     [record] = _run(work, label, schedule.seconds)
     return record
 
 
 def race(
-    url: str, contenders: Mapping[str, Contender], schedule: Schedule, *, through: str | None = None
+    url: Server | str,
+    contenders: Mapping[str, Contender],
+    schedule: Schedule,
+    *,
+    through: Server | str | None = None,
 ) -> dict[str, Record]:
     """Let several contenders follow the same updates at the same time, one client each.
 
     Nothing but the way differs between them. But the processor's time cannot be told apart: `watch` each for
     that. Arguments and errors otherwise as for `watch`.
     """
+    if not contenders:
+        raise ValueError('A race needs contenders, such as {"poll": Poll(0.5), "push": WebSocketPush()}.')
     entries = [(contender, 1) for contender in contenders.values()]
-    records = _run(_experiment(url, through or url, entries, schedule), "Race", schedule.seconds)
+    work = _experiment(base_url(url), base_url(through or url), entries, schedule)
+    records = _run(work, "Race", schedule.seconds)
     return {
         name: replace(record, client_cpu=None, server_cpu=None)
         for name, record in zip(contenders, records, strict=True)

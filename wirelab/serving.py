@@ -100,6 +100,18 @@ class Server:
         return f"<Server {self.name}: {state}" + (f", {count} in .errors>" if count else ">")
 
 
+def base_url(server: Server | str) -> str:
+    """Return the base URL for HTTP of a server that is given by itself or by that.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    url = server.http if isinstance(server, Server) else server
+    if not isinstance(url, str):
+        raise TypeError(f"Hand over a server, or its URL as in server.http, not {server!r}.")
+    return url
+
+
 S = TypeVar("S", bound=Server)
 
 _servers: list[Server] = []

@@ -13,7 +13,8 @@ from typing import Self
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Opcode
 
-from .serving import Server
+from ._addresses import address_of
+from .serving import Server, base_url
 
 # Seconds without a byte after which the other side is taken to be silent.
 SILENCE = 5.0
@@ -24,13 +25,16 @@ PAYLOAD_SHOWN = 8
 class RawConnection:
     """A bare TCP connection to a server: nothing stands between you and the bytes.
 
+    Args:
+        server: to which, or its base URL.
+
     Attributes:
         sent: bytes handed to TCP so far.
         received: bytes that came from TCP so far, those not read yet among them.
     """
 
-    def __init__(self, server: Server) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=SILENCE)
+    def __init__(self, server: Server | str) -> None:
+        self._socket = socket.create_connection(address_of(base_url(server)), timeout=SILENCE)
         self._unread = bytearray()
         self.sent = 0
         self.received = 0
@@ -120,11 +124,11 @@ class RawConnection:
         return taken
 
 
-def talk(server: Server, request: str) -> str:
+def talk(server: Server | str, request: str) -> str:
     r"""Send one HTTP request as plain text and return the whole answer as text.
 
     Args:
-        server: whom to talk to.
+        server: whom to talk to, or its base URL.
         request: the request line, the headers and, after an empty line, maybe a body. Lines may end in ``\n``:
             they are sent with the ``\r\n`` that RFC 9112 asks for. ``Connection: close`` and, for a body, its
             ``Content-Length`` are added.
