@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from wirelab import Link, Server, serve
 from wirelab.apps import board as module
@@ -68,6 +70,13 @@ def test_every_change_is_told_once_with_its_number(server: Server) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("body", [b'{"task": NaN}', rb'{"task": "\ud800"}', b'"\xff"', b"{"])
+def test_what_cannot_be_repeated_is_refused_all_the_same(server: Server, body: bytes) -> None:
+    answer = requests.post(f"{server.http}/todos", body, headers={"Content-Type": "application/json"}, timeout=5)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+
+
 def test_silence_is_broken_by_a_position(server: Server) -> None:
     async def run() -> None:
         async with listening(server) as socket:
@@ -103,8 +112,44 @@ def test_client_that_is_too_far_behind_is_sent_away(monkeypatch: pytest.MonkeyPa
     with board.listening() as slow:
         for number in range(4):
             board.add(module.NewTodo(task=f"Todo {number}"))
-        waiting = [slow.waiting.get_nowait() for _ in range(slow.waiting.qsize())]
+        waiting = asyncio.run(all_of(slow.waiting))
     assert [message and json.loads(message)["seq"] for message in waiting] == [0, 1, None]
+
+
+async def all_of(waiting: module.Waiting) -> list[str | None]:
+    return [await waiting.get() for _ in range(len(waiting))]
+
+
+def test_one_position_waits_at_most_and_after_the_changes_that_it_counts() -> None:
+    board = module.Board(HEARTBEAT)
+    with board.listening() as reader, board.listening() as speaker:
+        for number in range(module.MOST_WAITING + 1):
+            board.rename(speaker, f"Guest {number}")
+            if number % 500 == 0:
+                board.add(module.NewTodo(task="Try"))
+        board.rename(speaker, f"Guest {module.MOST_WAITING}")
+        waiting = [json.loads(message or "") for message in asyncio.run(all_of(reader.waiting))]
+        assert [message["seq"] for message in waiting] == [1, 2, 2, 3]
+        assert [message.get("people") for message in waiting] == [None, None, ["Guest 1000"], None]
+        board.rename(speaker, f"Guest {module.MOST_WAITING}")
+        assert len(reader.waiting) == 0
+
+
+def test_client_that_says_too_much_is_sent_away_and_nobody_else(server: Server) -> None:
+    async def run() -> None:
+        async with listening(server) as reader, listening(server) as flooding:
+            with contextlib.suppress(ConnectionClosed):
+                for number in range(1000):
+                    await flooding.send(json.dumps({"name": f"Guest {number}"}))
+            await flooding.wait_closed()
+            assert flooding.close_code == 1008
+            while json.loads(await reader.recv())["people"]:
+                pass
+            await asyncio.to_thread(requests.post, f"{server.http}/todos", json={"task": "Still told"}, timeout=5)
+            assert (await next_change(reader))["todo"]["task"] == "Still told"
+
+    asyncio.run(run())
+    assert server.errors == []
 
 
 def test_mirror_stays_equal_through_a_reset_a_freeze_and_a_restart(server: Server) -> None:

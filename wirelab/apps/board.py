@@ -22,6 +22,9 @@ a text drawn when the board is made. Two kinds of messages come over the socket:
 The first position is sent once the socket is sure to hear each later change. So whoever waits for it, then gets
 the snapshot, and drops each change that the snapshot holds already, misses nothing: that is what the page and
 `board_client` do. A client may say ``{"name": "Ada"}``; then it is one of the `people`.
+
+Of two who change one todo at once, the last wins, and nobody is told. That is meant so: on a small board each sees
+at once what the other did. Where it would cost more than a look, ask for `If-Match`, as `todos_v1` does.
 """
 
 from __future__ import annotations
@@ -32,21 +35,26 @@ import contextlib
 import itertools
 import json
 import secrets
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Response, WebSocket, WebSocketDisconnect
-from fastapi.responses import FileResponse
+from fastapi import FastAPI, HTTPException, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field, ValidationError
+from starlette.websockets import WebSocketState
 
 HEARTBEAT = 2.0  # seconds
 MAX_BODY = 16 * 1024  # bytes
-# Messages that may wait for one client. Who is further behind is sent away, and comes back for a new snapshot.
+# Changes that may wait for one client. Who is further behind is sent away, and comes back for a new snapshot.
 MOST_WAITING = 1000
-TRY_AGAIN_LATER = 1013  # close code, registered with IANA
+MAX_RATE = 20  # messages that a client may send in a second
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013  # close codes: RFC 6455, section 7.4.1; registered with IANA
 
 # The page may load nothing from anywhere else, and no text of a todo can become a program.
 PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:"
@@ -83,11 +91,42 @@ class Hello(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=40)]
 
 
+class Waiting:
+    """The messages that wait for one client, oldest first. Of positions only the newest: it says all of them."""
+
+    def __init__(self) -> None:
+        self._messages: deque[str | None] = deque()
+        self._position: str | None = None
+        self._news = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def put(self, message: str | None) -> None:
+        """Let a message wait; None is the last one."""
+        self._messages.append(message)
+        self._news.set()
+
+    def put_position(self, position: str) -> None:
+        """Let a position wait, and no longer the one before it."""
+        if self._position in self._messages:
+            self._messages.remove(self._position)
+        self._position = position
+        self.put(position)
+
+    async def get(self) -> str | None:
+        """Take the next message as soon as there is one."""
+        while not self._messages:
+            self._news.clear()
+            await self._news.wait()
+        return self._messages.popleft()
+
+
 class Listener:
     """A client of the socket: the messages that wait for it, and its name once it has one."""
 
     def __init__(self) -> None:
-        self.waiting: asyncio.Queue[str | None] = asyncio.Queue()
+        self.waiting = Waiting()
         self.name = ""
 
 
@@ -136,33 +175,37 @@ class Board:
     def listening(self) -> Iterator[Listener]:
         """A listener who gets the position at once, and every message from then on."""
         listener = Listener()
-        listener.waiting.put_nowait(self.position())
+        listener.waiting.put_position(self.position())
         self._listeners.add(listener)
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
             if listener.name:
-                self._tell(self.position())
+                self._tell_position()
 
     def rename(self, listener: Listener, name: str) -> None:
-        """Make a listener one of the people, or give it another name."""
-        listener.name = name
-        self._tell(self.position())
+        """Make a listener one of the people, or give it another name. The one that it has is no news."""
+        if name != listener.name:
+            listener.name = name
+            self._tell_position()
 
     def _changed(self, todo_id: int) -> None:
         self.seq += 1
         todo = self.todos.get(todo_id)
         change = {"epoch": self.epoch, "seq": self.seq, "id": todo_id, "todo": todo and todo.model_dump()}
-        self._tell(json.dumps(change))
-
-    def _tell(self, message: str) -> None:
+        message = json.dumps(change)
         for listener in list(self._listeners):
-            if listener.waiting.qsize() < MOST_WAITING:
-                listener.waiting.put_nowait(message)
+            if len(listener.waiting) < MOST_WAITING:
+                listener.waiting.put(message)
             else:
                 self._listeners.discard(listener)
-                listener.waiting.put_nowait(None)
+                listener.waiting.put(None)
+
+    def _tell_position(self) -> None:
+        position = self.position()
+        for listener in self._listeners:
+            listener.waiting.put_position(position)
 
     def _people(self) -> list[str]:
         return sorted(listener.name for listener in self._listeners if listener.name)
@@ -222,12 +265,14 @@ def create_app(heartbeat: float = HEARTBEAT) -> FastAPI:
         with board.listening() as listener:
             sending = asyncio.create_task(send_what_waits(websocket, listener, board))
             try:
-                async for text in texts_from(websocket):
-                    with contextlib.suppress(ValidationError):
-                        board.rename(listener, Hello.model_validate_json(text).name)
+                left = await hear(websocket, listener, board)
             finally:
                 sending.cancel()
                 await asyncio.wait([sending])
+            if not left and websocket.application_state == WebSocketState.CONNECTED:
+                await websocket.close(POLICY_VIOLATION, f"You may send {MAX_RATE} messages a second.")
+
+    app.exception_handler(RequestValidationError)(refuse)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -244,6 +289,15 @@ def create_app(heartbeat: float = HEARTBEAT) -> FastAPI:
     return app
 
 
+async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, without its input.
+
+    FastAPI's own answer repeats that, and fails where it cannot be written as JSON: NaN, half a surrogate pair.
+    """
+    faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
+
+
 async def send_what_waits(websocket: WebSocket, listener: Listener, board: Board) -> None:
     """Send a listener its messages, and the position when there was none for a while."""
     with contextlib.suppress(WebSocketDisconnect):
@@ -257,6 +311,19 @@ async def send_what_waits(websocket: WebSocket, listener: Listener, board: Board
                 await websocket.close(TRY_AGAIN_LATER, "You are too far behind. Come back for a new snapshot.")
                 return
             await websocket.send_text(message)
+
+
+async def hear(websocket: WebSocket, listener: Listener, board: Board) -> bool:
+    """Take what a client says until it leaves; False if it says too much at once."""
+    said: deque[float] = deque(maxlen=MAX_RATE)
+    async for text in texts_from(websocket):
+        now = time.monotonic()
+        if len(said) == MAX_RATE and now - said[0] < 1:
+            return False
+        said.append(now)
+        with contextlib.suppress(ValidationError):
+            board.rename(listener, Hello.model_validate_json(text).name)
+    return True
 
 
 async def texts_from(websocket: WebSocket) -> AsyncIterator[str]:
