@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 import requests
+import zmq
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from wirelab import Link, Server, serve
-from wirelab.apps.broker import Broker
+from wirelab.apps.broker import Broker, Switchboard
 from wirelab.apps.chat import create_app
 
 pytestmark = pytest.mark.anyio
@@ -162,6 +164,52 @@ async def test_member_is_told_that_the_broker_is_away() -> None:
         async with members(servers, "tea") as joined:
             await joined[0].wait_closed()
             assert joined[0].close_code == 1013
+
+
+async def test_nonsense_gets_no_answer_and_does_not_end_the_broker() -> None:
+    with Broker() as broker, workers(broker.url) as servers, zmq.Context() as context:
+        with context.socket(zmq.DEALER) as client:
+            client.linger = 0
+            client.connect(broker.url.replace("zmq", "tcp"))
+            for after in ("Infinity", "-Infinity", "NaN", '"soon"', "[]", "null"):
+                client.send_string(f'{{"do": "history", "call": 1, "room": "tea", "after": {after}}}')
+            client.send_string('{"do": "history", "call": 2, "room": "tea", "after": 0}')
+            assert client.poll(10_000)
+            assert json.loads(client.recv())["call"] == 2
+        assert (await asyncio.to_thread(post, servers[0], "still there")).status_code == 201
+
+
+def test_broker_keeps_no_room_that_was_only_looked_at() -> None:
+    board = Switchboard()
+    for do, who in (("history", "call"), ("listen", "id")):
+        board.answer(b"me", {"do": do, who: 1, "room": "tea", "after": 0})
+    assert not board.rooms
+    [(_, looked)] = board.answer(b"me", {"do": "history", "call": 1, "room": "tea", "after": 0})
+    [(_, heard), _] = board.answer(b"you", {"do": "publish", "call": 1, "room": "tea", "text": "Hello"})
+    # Else the listener would take it for one that came after something that was lost.
+    assert heard["prev"] == looked["seq"]
+    assert list(board.rooms) == ["tea"]
+
+
+@pytest.mark.parametrize("body", [b'{"text": NaN}', rb'{"text": "\ud800"}', b"{"])
+def test_what_cannot_be_repeated_is_refused_all_the_same(body: bytes) -> None:
+    with Broker() as broker, workers(broker.url) as servers:
+        headers = {"Content-Type": "application/json"}
+        answer = requests.post(f"{servers[0].http}/rooms/tea/messages", body, headers=headers, timeout=10)
+        assert answer.status_code in (400, 422)
+        assert answer.json()["detail"]
+        assert servers[0].errors == []
+
+
+@pytest.mark.parametrize("after", [-1, 2**63])
+async def test_number_that_no_message_has_is_refused(after: int, broker_url: str) -> None:
+    with workers(broker_url) as servers:
+        path = f"rooms/tea/messages?after={after}"
+        answer = await asyncio.to_thread(requests.get, f"{servers[0].http}/{path}", timeout=10)
+        assert answer.status_code == 422
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(f"{servers[0].ws}/rooms/tea?after={after}", proxy=None)
+        assert servers[0].errors == []
 
 
 def test_broker_says_that_its_port_is_taken() -> None:

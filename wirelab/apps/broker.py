@@ -27,8 +27,8 @@ comes after *for this client*: one whose `prev` is not the last that the client 
 request brings it once more. Who has not asked for `LEASE` seconds is forgotten. A connection that broke, a message
 that was dropped and a broker that was started anew are one case, and need no code of their own.
 
-Everything is kept in memory: after a restart the history is empty. Numbers begin where the clock stands
-(milliseconds since 1970), so those of a new run are above those of the run before it.
+Everything is kept in memory: after a restart the history is empty. Numbers begin where the clock stood when the
+broker started (milliseconds since 1970), so those of a new run are above those of the run before it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ import contextlib
 import json
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -53,9 +53,9 @@ MAX_MESSAGE = 64 * 1024  # bytes
 class Room:
     """The last messages of a room, with their numbers."""
 
-    def __init__(self, history: int) -> None:
-        """Begin without messages; keep so many."""
-        self.seq = time.time_ns() // 1_000_000
+    def __init__(self, history: int, seq: int) -> None:
+        """Begin without messages, after number `seq`; keep so many."""
+        self.seq = seq
         self._texts: deque[str] = deque(maxlen=history)
 
     def add(self, text: str) -> int:
@@ -84,27 +84,32 @@ class Switchboard:
 
     def __init__(self, history: int = HISTORY) -> None:
         """Keep so many messages of each room."""
-        self.rooms: defaultdict[str, Room] = defaultdict(lambda: Room(history))
+        self.rooms: dict[str, Room] = {}
+        self._history = history
+        self._start = time.time_ns() // 1_000_000
         self._listeners: dict[tuple[bytes, int], Listener] = {}
 
     def answer(self, client: bytes, asked: dict[str, Any]) -> list[tuple[bytes, dict[str, Any]]]:
         """What is sent because of this request, and to whom.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no request.
+            KeyError, TypeError, ValueError, OverflowError: it is no request.
         """
-        room = self.rooms[str(asked["room"])]
+        name = str(asked["room"])
+        # A room is kept once somebody has written in it. Until then every look at it finds the same.
+        room = self.rooms.get(name) or Room(self._history, self._start)
         match asked["do"]:
             case "publish":
+                self.rooms[name] = room
                 before, seq = room.seq, room.add(str(asked["text"]))
                 message = {"prev": before, "seq": seq, "text": str(asked["text"])}
-                told = [(to, {"id": id, **message}) for to, id in self._listening(str(asked["room"]))]
+                told = [(to, {"id": id, **message}) for to, id in self._listening(name)]
                 return [*told, (client, {"call": asked["call"], "seq": seq})]
             case "history":
                 kept = room.since(int(asked["after"]))
                 return [(client, {"call": asked["call"], "seq": room.seq, "messages": kept})]
             case "listen":
-                listener = Listener(str(asked["room"]), time.monotonic() + LEASE)
+                listener = Listener(name, time.monotonic() + LEASE)
                 self._listeners[client, int(asked["id"])] = listener
                 prev, missing = int(asked["after"]), []
                 for seq, text in room.since(prev):
@@ -157,7 +162,7 @@ class Broker:
             if self._router.poll(TICK):
                 client, *frames = self._router.recv_multipart()
                 # What is no request is dropped: who sends nonsense gets no answer.
-                with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+                with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     for to, message in self._switchboard.answer(client, json.loads(b"".join(frames))):
                         self._router.send_multipart([to, json.dumps(message).encode()])
         self._context.destroy(linger=0)

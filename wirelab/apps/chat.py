@@ -38,7 +38,9 @@ import redis.asyncio as redis
 import uvicorn
 import zmq
 import zmq.asyncio
-from fastapi import FastAPI, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, HTTPException, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -393,6 +395,10 @@ async def send_messages(websocket: WebSocket, member: Member, last: int, missed:
         await websocket.close(TOO_SLOW, "You read too slowly. Come back, and say after which number.")
 
 
+# A number that a broker can count with: Redis takes 64 bits.
+After = Annotated[int, Query(ge=0, lt=2**63)]
+
+
 class NewMessage(BaseModel):
     """What somebody posts."""
 
@@ -428,6 +434,7 @@ def create_app(broker_url: str = DEFAULT_BROKER) -> FastAPI:
             await app.state.worker.broker.close()
 
     app = FastAPI(title="Chat", lifespan=lifespan)
+    app.exception_handler(RequestValidationError)(refuse)
 
     @app.post("/rooms/{room}/messages", status_code=201)
     async def post_message(room: str, new: NewMessage) -> Posted:
@@ -438,7 +445,7 @@ def create_app(broker_url: str = DEFAULT_BROKER) -> FastAPI:
         return Posted(seq=seq, text=new.text)
 
     @app.get("/rooms/{room}/messages")
-    async def get_messages(room: str, after: Annotated[int, Field(ge=0)] = 0) -> History:
+    async def get_messages(room: str, after: After = 0) -> History:
         try:
             kept = await app.state.worker.broker.history(room, after)
         except BrokerAway as away:
@@ -446,7 +453,7 @@ def create_app(broker_url: str = DEFAULT_BROKER) -> FastAPI:
         return History(messages=[Posted(seq=seq, text=text) for seq, text in kept])
 
     @app.websocket("/rooms/{room}")
-    async def join(websocket: WebSocket, room: str, after: int | None = None) -> None:
+    async def join(websocket: WebSocket, room: str, after: After | None = None) -> None:
         await app.state.worker.serve(websocket, room, after)
 
     @app.get("/worker")
@@ -454,6 +461,15 @@ def create_app(broker_url: str = DEFAULT_BROKER) -> FastAPI:
         return {"worker": os.getpid(), "members": app.state.worker.members}
 
     return app
+
+
+async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, without its input.
+
+    FastAPI's own answer repeats that, and fails where it cannot be written as JSON: NaN, half a surrogate pair.
+    """
+    faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
 
 
 def main() -> None:
