@@ -94,6 +94,28 @@ def test_a_plan_that_is_none_is_refused_and_changes_nothing(http: Ask, plan: obj
     assert http("/status").json()["seq"] == 1
 
 
+@pytest.mark.parametrize("body", [b'{"offsets": NaN}', rb'{"offsets": ["\ud800"]}', b"{"])
+def test_what_cannot_be_repeated_is_refused_all_the_same(http: Ask, body: bytes) -> None:
+    answer = http("/schedule", "PUT", data=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+
+
+def test_what_the_old_plan_emits_last_is_not_counted_as_the_new_one_s(
+    http: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = feed.Feed.stop
+
+    def stop_late(self: feed.Feed) -> None:
+        if self._source and self._source.is_alive():
+            self._emit(0.0)
+        stop(self)
+
+    monkeypatch.setattr(feed.Feed, "stop", stop_late)
+    assert emit(http, 0.0) == {"first": 3, "last": 3}
+    assert http("/status").json()["seq"] == 3
+
+
 def test_the_latest_update_is_not_sent_again_to_who_has_it(http: Ask) -> None:
     first = http("/latest")
     unchanged = http("/latest", headers={"If-None-Match": first.headers["ETag"]})

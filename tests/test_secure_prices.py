@@ -299,6 +299,14 @@ def test_a_user_may_have_so_many_tickets_waiting(session: requests.Session) -> N
     assert int(answer.headers.get("Retry-After", 30)) <= app.TICKET_SECONDS
 
 
+@pytest.mark.parametrize("body", [b'{"task": NaN}', rb'{"task": "\ud800"}', b"{"])
+def test_what_cannot_be_repeated_is_refused_all_the_same(server: Server, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {token()}", "Content-Type": "application/json"}
+    answer = requests.post(server.http + "/todos", body, headers=headers, timeout=DEADLINE)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["detail"]
+
+
 def test_an_overlong_body_is_refused(ask: Ask) -> None:
     assert ask("POST", "/login", data=ADA | {"password": "x" * 100_000}).status_code == 413
 

@@ -30,6 +30,8 @@ from typing import Annotated, Any, NamedTuple
 
 import uvicorn
 from fastapi import FastAPI, Header, Query, Request, Response, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from pydantic import BaseModel
 
@@ -157,6 +159,7 @@ def create_app(every: float = 1.0) -> FastAPI:
         feed.stop()
 
     app = FastAPI(title="Feed", lifespan=lifespan)
+    app.exception_handler(RequestValidationError)(refuse)
 
     @app.get("/latest")
     async def latest(if_none_match: Annotated[str | None, Header()] = None) -> Response:
@@ -202,6 +205,7 @@ def create_app(every: float = 1.0) -> FastAPI:
 
     @app.put("/schedule")
     async def schedule(plan: Schedule) -> dict[str, int]:
+        feed.stop()  # so that nothing of the old plan comes after the number below
         before = feed.seq
         feed.follow(time.perf_counter() if plan.start is None else plan.start, plan.offsets)
         return {"first": before + 1, "last": before + len(plan.offsets)}
@@ -211,6 +215,15 @@ def create_app(every: float = 1.0) -> FastAPI:
         return {"seq": feed.latest().seq, "pid": os.getpid(), "cpu_seconds": time.process_time()}
 
     return app
+
+
+async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, without its input.
+
+    FastAPI's own answer repeats that, and fails where it cannot be written as JSON: NaN, half a surrogate pair.
+    """
+    faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
 
 
 async def client_left(connection: Request | WebSocket) -> None:

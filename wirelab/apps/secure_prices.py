@@ -47,6 +47,8 @@ from fastapi import (
     WebSocket,
     WebSocketDisconnect,
 )
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pwdlib import PasswordHash
 from pydantic import BaseModel, Field
 
@@ -224,6 +226,7 @@ def create_app(
     app = FastAPI(title="Secure prices", max_body_size=MAX_BODY, lifespan=lifespan)
     app.state.tokens = tokens = Tokens(secret or secrets.token_hex(32), audience, token_seconds)
     app.state.users = users
+    app.exception_handler(RequestValidationError)(refuse)
     tickets = Tickets(ticket_seconds)
     ids = itertools.count(1)
     owned: dict[str, dict[int, Todo]] = {user: {} for user in users}
@@ -296,6 +299,15 @@ def create_app(
             open_sockets[claims.sub] -= 1
 
     return app
+
+
+async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, without its input.
+
+    FastAPI's own answer repeats that, and fails where it cannot be written as JSON: NaN, half a surrogate pair.
+    """
+    faults = [{key: fault[key] for key in ("type", "loc", "msg")} for fault in error.errors()]
+    return JSONResponse({"detail": faults}, 422)
 
 
 def keep_nowhere(response: Response) -> None:
