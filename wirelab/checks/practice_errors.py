@@ -8,6 +8,8 @@ from http import HTTPStatus
 
 from wirelab.checks import Check, Exercise, NotAttempted
 from wirelab.checks.exchange import NOT_WRITTEN, Exchange, as_json, named, shown
+from wirelab.checks.practice_pages import changed, cursor_in
+from wirelab.checks.practice_retry import Creation
 from wirelab.checks.practice_service import (
     BURST,
     JSON,
@@ -68,6 +70,7 @@ async def provoked(practice: Practice) -> Provoked:
     id = await practice.any_todo()
     item, collection = practice.item(id), practice.collection
     unknown = await practice.evidence(nowhere)
+    shown_item = await practice.send("GET", item)
     answers = [
         unknown,
         await practice.send("GET", practice.item(await practice.unused_id())),
@@ -80,6 +83,9 @@ async def provoked(practice: Practice) -> Provoked:
         await practice.send("GET", item, headers={"Accept": "image/png"}),
         await practice.patch(id, {"status": "Done"}, f'"{new_key()}"'),
         await practice.patch(id, {"status": "Done"}, ""),
+        await practice.patch(id, {"task": None}, shown_item.headers.get("etag", "")),
+        await used_key(practice),
+        *await invented_cursor(practice),
     ]
     key = {"X-API-Key": new_key()}
     for _ in range(BURST + BURST // 2):
@@ -88,6 +94,20 @@ async def provoked(practice: Practice) -> Provoked:
             break
     missing = sorted(LATER.keys() - {answer.status for answer in answers})
     return Provoked(answers, unknown, missing)
+
+
+async def used_key(practice: Practice) -> Exchange:
+    """An Idempotency-Key that comes a second time, with another body."""
+    creation = Creation(practice)
+    await creation.send()
+    return await creation.send(as_json({"task": new_task()}).encode())
+
+
+async def invented_cursor(practice: Practice) -> list[Exchange]:
+    """A link to a second page with a word for its cursor; nothing if there is no such link."""
+    link = practice.next_page(await practice.send("GET", f"{practice.collection}?limit=1"))
+    name, _ = cursor_in(link or "")
+    return [await practice.send("GET", changed(link, name, new_key()))] if link and name else []
 
 
 async def errors_problem(practice: Practice) -> str | None:

@@ -157,25 +157,38 @@ async def pages_cursor(practice: Practice) -> None:
     if following is None:
         raise CannotJudge("this needs a link to a second page (the check pages.walk).")
     await get_page(practice, following)
-    path, _, query = following.partition("?")
-    fields = dict(parse_qsl(urlsplit(following).query, keep_blank_values=True))
-    names = [name for name in fields if name != "limit" and fields[name]] if query else []
-    if not names:
+    name, issued = cursor_in(following)
+    if not name:
         raise Failed(
             f"{answer.said} and Link: {shown(answer.headers['link'])}; expected a cursor in the link's query, "
             "beside "
             "the limit."
         )
-    name = max(names, key=lambda name: len(fields[name]))
-    issued = fields[name]
     for forged in forgeries(issued):
-        tried = await practice.send("GET", f"{path}?{urlencode(fields | {name: forged})}")
+        tried = await practice.send("GET", changed(following, name, forged))
         if tried.status != HTTPStatus.BAD_REQUEST:
             tried.fail(
                 f"{named(400)}, because the server did not issue that cursor; it issued {shown(issued)}, and "
                 "whoever "
                 "can make cursors of their own can read where they should not"
             )
+
+
+def cursor_in(link: str) -> tuple[str, str]:
+    """The cursor in the query of a link, and what it is called there; empty if there is none."""
+    fields = _fields(link)
+    names = [name for name in fields if name != "limit" and fields[name]]
+    name = max(names, key=lambda name: len(fields[name]), default="")
+    return name, fields.get(name, "")
+
+
+def changed(link: str, name: str, value: str) -> str:
+    """A link with another value for a name in its query."""
+    return f"{link.partition('?')[0]}?{urlencode(_fields(link) | {name: value})}"
+
+
+def _fields(link: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(link).query, keep_blank_values=True))
 
 
 def forgeries(cursor: str) -> list[str]:

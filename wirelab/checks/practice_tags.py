@@ -133,6 +133,11 @@ async def conditional_restart(practice: Practice) -> str | None:
     return note
 
 
+def behind_another(tag: str) -> str:
+    """A list of two tags, of which nobody issued the first (RFC 9110, 13.1.1 and 13.1.2)."""
+    return f'"{new_key()}", {tag}'
+
+
 async def not_modified(practice: Practice, path: str) -> str:
     """Ask with the current tag; the tag."""
     tag = await tag_seen(practice, path)
@@ -155,6 +160,8 @@ async def conditional_not_modified(practice: Practice) -> None:
     id = await practice.make()
     path = practice.item(id)
     tag = await not_modified(practice, path)
+    answer = await practice.send("GET", path, headers={"If-None-Match": behind_another(tag)})
+    needs_status(answer, HTTPStatus.NOT_MODIFIED, "the current tag is the second of these")
     await modified(practice, path, f'"{new_key()}"', "nobody issued this tag: the todo has changed")
     await practice.change(id, task=new_task(), status=other_status("Pending"))
     await modified(practice, path, tag, "the todo has changed")
@@ -212,8 +219,8 @@ CONDITIONAL = Exercise(
         Check(
             "conditional.not_modified",
             0.5,
-            "GET with the current tag in If-None-Match gets 304 Not Modified without a body, and 200 OK once the "
-            "todo has changed.",
+            "GET with the current tag in If-None-Match, alone or in a list, gets 304 Not Modified without a body, "
+            "and 200 OK once the todo has changed.",
             "The client has the answer already: a hundred bytes say so, however long it is.",
             conditional_not_modified,
         ),
@@ -326,6 +333,9 @@ async def update_match(practice: Practice) -> None:
     answer, now = await practice.shown_todo(id)
     if now != before:
         answer.fail(f"the todo as it was, {as_json(before)}, because all three were refused")
+    answer = await practice.patch(id, _another(), behind_another(await practice.tag(path)))
+    if not answer.ok:
+        answer.fail(f"{named(200)}, because the current tag is the second of these")
     current = {"If-Match": await practice.tag(path)}
     answer = await practice.send("DELETE", path, headers=current)
     if not answer.ok:
@@ -449,7 +459,7 @@ UPDATE = Exercise(
             "update.match",
             0.5,
             "PATCH with a stale If-Match gets 412, without one 428; DELETE with a stale one gets 412; neither "
-            "changes anything.",
+            "changes anything. The current tag, alone or in a list, lets it through.",
             "Two people open the same todo, and the second to save wipes out the first: this is the cure.",
             update_match,
         ),

@@ -126,17 +126,21 @@ def tag_of(value, media_type):
     return '"%s"' % hashlib.md5(written(value, media_type)).hexdigest()
 
 
+def listed(field):
+    return [tag.strip() for tag in field.split(",")]
+
+
 def answer(request, value, status=200, **headers):
     media_type = chosen(request)
     tag = tag_of(value, media_type)
     headers = {"ETag": tag, "Vary": "Accept", **headers}
-    if request.method == "GET" and tag == request.headers.get("if-none-match"):
+    if request.method == "GET" and tag in listed(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(written(value, media_type), status, headers, media_type)
 
 
 def refuse_stale(request, todo):
-    if request.headers["if-match"] not in (tag_of(todo, JSON), tag_of(todo, XML)):
+    if not {tag_of(todo, JSON), tag_of(todo, XML)} & set(listed(request.headers["if-match"])):
         raise HTTPException(412, "It has changed.")
 
 

@@ -7,5 +7,5 @@ FAILS = {
 }
 
 CHANGES = {
-    " not in (tag_of(todo, JSON), tag_of(todo, XML)):": " != tag_of(todo, JSON):",
+    "    if not {tag_of(todo, JSON), tag_of(todo, XML)} &": "    if not {tag_of(todo, JSON)} &",
 }
