@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import runpy
 import time
@@ -18,7 +19,7 @@ from starlette.responses import JSONResponse
 
 from wirelab.apps import secure_prices
 from wirelab.authoring import STUB, without_solution
-from wirelab.checks import LABS, Result, exchange, secure_service, secure_trials
+from wirelab.checks import LABS, CannotJudge, Result, exchange, secure_service, secure_trials
 from wirelab.checks.secure_service import AUDIENCE, OWNED, PASSWORDS, SECRET, Token, minimal, sign
 
 NAME = "07_secure_feed"
@@ -134,10 +135,10 @@ def test_each_later_exercise_needs_a_token_and_a_ticket_only(judged):
 
 
 def test_a_service_that_sells_ordinary_tickets_only_is_waited_for(monkeypatch):
-    monkeypatch.setattr(secure_trials, "TICKET_SECONDS", 1)
+    monkeypatch.setattr(secure_trials, "TICKET_SECONDS", 2)
     source = RIGHT["starlette_functions"].read_text("utf-8")
     for old, new in (
-        ("TICKET_SECONDS = 900, 30", "TICKET_SECONDS = 900, 1"),
+        ("TICKET_SECONDS = 900, 30", "TICKET_SECONDS = 900, 2"),
         ('request.query_params.get("seconds", TICKET_SECONDS)', "TICKET_SECONDS"),
         (', "expires_in": seconds', ""),
     ):
@@ -147,6 +148,31 @@ def test_a_service_that_sells_ordinary_tickets_only_is_waited_for(monkeypatch):
         space: dict[str, Any] = {}
         exec(compile(text, "answer", "exec"), space)
         assert passed(judge(NAME, space, "ticket"), "ticket")["time"] is well
+
+
+def test_a_ticket_that_a_busy_machine_shows_too_late_is_bought_again(monkeypatch):
+    monkeypatch.setattr(secure_trials, "TICKET_SECONDS", 2)
+
+    async def shown(late: int) -> int:
+        sold = 0
+
+        class Busy:
+            async def ticket(self) -> str:
+                nonlocal sold
+                sold += 1
+                await asyncio.sleep(2 if sold <= late else 0)
+                return "ticket"
+
+            async def show(self, ticket: str, *, told: str) -> secure_service.Visit:
+                return secure_service.Visit(told, 403)
+
+        await secure_trials.shown_in_time(Busy(), 0.1)
+        return sold
+
+    for late, tries in ((0, 1), (1, 2)):
+        assert asyncio.run(shown(late)) == tries
+    with pytest.raises(CannotJudge, match="too busy"):
+        asyncio.run(shown(2))
 
 
 def test_too_many_requests_are_waited_out():

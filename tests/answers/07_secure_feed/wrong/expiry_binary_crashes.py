@@ -5,5 +5,5 @@ CHANGES = {
     'if len(message.get("text") or message.get("bytes") or "") > MAX_MESSAGE:': 'if len(message["text"]) > MAX_MESSAGE:',
 }
 FAILS = {
-    "expiry.message": "binary message of 100 bytes",
+    "expiry.message": "binary message of 4096 bytes",
 }
