@@ -36,12 +36,13 @@ POLL = Exercise(
         "Poll number k is due at `start + k * every`. Sleep until then, not for a fixed time. After each turn go "
         "on with the first k that is not over yet: `max(k + 1, math.ceil((time.perf_counter() - start) / "
         "every))`. In the loop, `answer.status_code == 200` is news, and `suppress(requests.RequestException)` "
-        "gets you over a broken connection.",
-        '`ask`: `return session.get(url, headers={"If-None-Match": etag}, timeout=5)`. `turns`: `start, k = '
+        "gets you over a broken connection. The timeout is what is left until `seconds + every` are over.",
+        '`ask`: `return session.get(url, headers={"If-None-Match": etag}, timeout=left)`. `turns`: `start, k = '
         "time.perf_counter(), 0`, then `while k * every < seconds:` sleep for `max(0, start + k * every - "
         "time.perf_counter())`, `yield k`, set k to the next one. `poll`: `session, seen, etag = "
-        "requests.Session(), [], None`, then `for _ in turns(every, seconds):`, in it `with "
-        "suppress(requests.RequestException):`, in that `answer = ask(session, url, etag)`, and if its status is "
+        "requests.Session(), [], None` and `end = time.perf_counter() + seconds + every`, then `for _ in "
+        "turns(every, seconds):`, in it `with suppress(requests.RequestException):`, in that `answer = "
+        "ask(session, url, etag, max(0.01, end - time.perf_counter()))`, and if its status is "
         '200, append `(answer.json()["seq"], time.perf_counter())` to `seen` and set `etag = '
         'answer.headers["ETag"]`. At the end return `seen`.',
     ),
@@ -93,7 +94,7 @@ POLL = Exercise(
         Check(
             "poll.end",
             0.5,
-            "It returns within seconds + every.",
+            "It returns within seconds + every, also when the last answer does not come.",
             "Two ways of following a feed can only be compared over the same time.",
             polled("end"),
         ),

@@ -36,6 +36,8 @@ EVERY_MS, SHORT_MS, LONG_MS = (180, 210), (130, 150), (1600, 1800)
 # Seconds beyond `seconds` + `every` that a call may take on a busy machine; until it is given up; and until it is
 # given up once one was found hanging.
 LATE, PATIENCE, IMPATIENCE = 0.4, 3.0, 1.0
+# Seconds after `seconds` + `every` at which an answer comes that hangs.
+HANGING = LATE + 0.8
 # Delays of answers in intervals: of quick ones, of those that an interval has room for, and of the slow one.
 QUICK, ROOMY, LONG = (0.02, 0.08), (0.3, 0.5), 3.5
 # Median time from poll to poll in intervals: at least, and at most.
@@ -97,7 +99,14 @@ def once() -> Plan:
     return Plan(every, 1, [])
 
 
-PLANS = {"steady": steady, "slow": slow, "faulty": faulty, "once": once}
+def hanging() -> Plan:
+    """The answer to the last poll comes long after the end."""
+    every = _drawn(SHORT_MS)
+    quick = [Turn(index == 0, every * _random.uniform(*QUICK)) for index in range(2)]
+    return Plan(every, 3, [*quick, Turn(delay=1.5 * every + HANGING)])
+
+
+PLANS = {"steady": steady, "slow": slow, "faulty": faulty, "once": once, "hanging": hanging}
 
 
 def _drawn(milliseconds: tuple[int, int]) -> float:
@@ -419,6 +428,17 @@ def ends(run: Polled) -> None:
         )
 
 
+def gives_up(run: Polled) -> None:
+    """When it returned, although an answer was missing."""
+    longest = run.plan.seconds + run.plan.every
+    if run.outcome.kind != "raised" and run.outcome.seconds > longest + LATE:
+        raise Failed(
+            f"{run.called} and sent no answer to the last poll; got no end in time, for {run.outcome.told}; expected "
+            f"it to return within {run.plan.seconds:g} + {run.plan.every:g} s: what is left until then is as long as "
+            "it may wait for an answer."
+        )
+
+
 QUESTIONS: Mapping[str, Mapping[str, Judge[Polled]]] = {
     "schedule": {"once": at_once, "steady": on_schedule},
     "slow": {"slow": after_slow},
@@ -426,5 +446,5 @@ QUESTIONS: Mapping[str, Mapping[str, Judge[Polled]]] = {
     "seen_at": {"slow": seen_at},
     "etag": {"steady": tags, "faulty": tags},
     "faults": {"faulty": goes_on},
-    "end": {"steady": ends, "slow": ends},
+    "end": {"steady": ends, "slow": ends, "hanging": gives_up},
 }

@@ -17,14 +17,14 @@ async def moments(every, seconds):
 
 
 async def poll(url, every, seconds):
-    seen, tags = [], []
+    seen, tags, end = [], [], perf_counter() + seconds + every
     async with aiohttp.ClientSession() as session:
         async for _ in moments(every, seconds):
             headers = {"If-None-Match": tags[-1]} if tags else {}
             try:
-                async with session.get(url, headers=headers) as answer:
+                async with asyncio.timeout(end - perf_counter()), session.get(url, headers=headers) as answer:
                     text = await answer.text()
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, TimeoutError):
                 continue
             at = perf_counter()
             if answer.status == 200:

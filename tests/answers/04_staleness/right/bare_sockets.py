@@ -9,8 +9,8 @@ import time
 from urllib.parse import urlsplit
 
 
-def ask(host, port, path, tag):
-    with socket.create_connection((host, port), timeout=5) as connection:
+def ask(host, port, path, tag, left):
+    with socket.create_connection((host, port), timeout=max(0.01, left)) as connection:
         condition = f"if-none-match: {tag}\r\n" if tag else ""
         connection.sendall(f"GET {path} HTTP/1.0\r\n{condition}\r\n".encode())
         received = b""
@@ -34,7 +34,8 @@ def poll(url, every, seconds):
         while (left := start + due - time.perf_counter()) > 0:
             select.select([], [], [], left)
         try:
-            head, _, body = ask(address.hostname, address.port, address.path, tag)
+            left = start + seconds + every - time.perf_counter()
+            head, _, body = ask(address.hostname, address.port, address.path, tag, left)
         except OSError:
             head = body = b""
         now = time.perf_counter()

@@ -19,8 +19,9 @@ def poll(url, every, seconds):
         session.trust_env = False
         while number * every < seconds:
             time.sleep(max(0.0, start + number * every - time.perf_counter()))
+            left = max(0.01, start + seconds + every - time.perf_counter())
             try:
-                answer = session.get(url, headers=known, timeout=5)
+                answer = session.get(url, headers=known, timeout=left)
                 answer.raise_for_status()
             except requests.RequestException:
                 pass

@@ -22,14 +22,15 @@ async def poll(url, every, seconds):
             await asyncio.sleep(begin + turn * every - loop.time())
             last = turn
             try:
-                answer = await client.get(url, headers={"If-None-Match": tag} if tag else None)
-            except httpx2.HTTPError:
+                async with asyncio.timeout_at(begin + seconds + every):
+                    answer = await client.get(url, headers={"If-None-Match": tag} if tag else None)
+            except (httpx2.HTTPError, TimeoutError):
                 continue
             here = time.perf_counter()
             if answer.status_code == httpx2.codes.OK:
                 tag = answer.headers["etag"]
                 seen.append((answer.json()["seq"], here))
-    await asyncio.sleep(begin + seconds - loop.time())
+    await asyncio.sleep(max(0, begin + seconds - loop.time()))
     return seen
 
 

@@ -3,9 +3,9 @@
 BASE = "aiohttp_throughout.py"
 CHANGES = {
     """\
-    seen, tags = [], []
+    seen, tags, end = [], [], perf_counter() + seconds + every
     async with""": """\
-    seen, tags, tasks = [], [], set()
+    seen, tags, tasks, end = [], [], set(), perf_counter() + seconds + every
 
     async def ask():
         headers = {"If-None-Match": tags[-1]} if tags else {}
@@ -22,9 +22,9 @@ CHANGES = {
     """\
             headers = {"If-None-Match": tags[-1]} if tags else {}
             try:
-                async with session.get(url, headers=headers) as answer:
+                async with asyncio.timeout(end - perf_counter()), session.get(url, headers=headers) as answer:
                     text = await answer.text()
-            except aiohttp.ClientError:
+            except (aiohttp.ClientError, TimeoutError):
                 continue
             at = perf_counter()
             if answer.status == 200:
@@ -32,7 +32,7 @@ CHANGES = {
                 tags.append(answer.headers["ETag"])
 """: """\
             tasks.add(asyncio.create_task(ask()))
-        await asyncio.gather(*tasks)
+        await asyncio.wait(tasks, timeout=end - perf_counter())
 """,
 }
 FAILS = {

@@ -2,7 +2,7 @@
 
 BASE = "requests_and_threads.py"
 CHANGES = {
-    "timeout=5": "timeout=every",
+    "headers=known, timeout=left": "headers=known, timeout=every",
 }
 FAILS = {
     "poll.slow": "before it was there",

@@ -3,10 +3,10 @@
 BASE = "requests_and_threads.py"
 CHANGES = {
     """\
-                answer = session.get(url, headers=known, timeout=5)
+                answer = session.get(url, headers=known, timeout=left)
 """: """\
                 now = time.perf_counter()
-                answer = session.get(url, headers=known, timeout=5)
+                answer = session.get(url, headers=known, timeout=left)
 """,
     """\
                 pass
