@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, WebSocket
 from lab_answers import ANSWERS, deliverables, judge, source_of, wrong_ones
+from redis.asyncio import Redis
 
 from wirelab.checks import LABS, Result, workers_broker
 from wirelab.checks.workers_stage import Post, read_post
@@ -72,6 +73,26 @@ def test_what_raises_is_told(without_redis: None) -> None:
     found = wrong_ones(judge(NAME, factory(app), "fanout"))
     assert "your code raised ZeroDivisionError: on purpose" in found["fanout.post"]
     assert "got 0 of them over the WebSocket" in found["fanout.reach"]
+
+
+def test_command_that_the_stand_in_does_not_know_is_no_fault(without_redis: None) -> None:
+    def create_app(broker_url: str) -> FastAPI:
+        app, redis = FastAPI(), Redis.from_url(broker_url)
+
+        @app.post("/rooms/{room}/messages")
+        async def post(room: str, message: dict[str, Any]) -> dict[str, Any]:
+            return {"seq": await redis.eval("return redis.call('INCR', KEYS[1])", 1, room), **message}
+
+        @app.websocket("/rooms/{room}")
+        async def join(websocket: WebSocket, room: str) -> None:
+            await websocket.accept()
+            await websocket.receive_text()
+
+        return app
+
+    for result in judge(NAME, {"create_app": create_app}, "fanout"):
+        assert result.message.startswith("Could not run: the small Redis of the kit, which stands in for Redis")
+        assert "unknown command 'eval'" in result.message
 
 
 def test_flood_and_silence_have_an_end(without_redis: None) -> None:

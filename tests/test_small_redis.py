@@ -84,6 +84,53 @@ async def test_answers_as_redis_does(url: str, protocol: int) -> None:
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
+async def test_sorted_sets_and_hashes_answer_as_redis_does(url: str, protocol: int) -> None:
+    redis = Redis.from_url(url, decode_responses=True, protocol=protocol)
+    async with asyncio.timeout(30), redis:
+        assert [await redis.zadd("tea", {"c": 3, "a": 1}), await redis.zadd("tea", {"b": 2.5, "a": 1})] == [2, 1]
+        assert await redis.zrange("tea", 0, -1) == ["a", "b", "c"]
+        assert await redis.zrange("tea", -2, 1) == ["b"]
+        assert await redis.zrange("tea", 0, 0, desc=True) == ["c"]
+        scored = [tuple(pair) for pair in await redis.zrange("tea", 0, 1, withscores=True)]
+        assert scored == [("a", 1.0), ("b", 2.5)]
+        assert await redis.zrangebyscore("tea", "(1", "+inf") == ["b", "c"]
+        assert await redis.zrangebyscore("tea", "-inf", "(3") == ["a", "b"]
+        assert [await redis.zcard("tea"), await redis.exists("tea")] == [3, 1]
+        assert await redis.hset("room", mapping={"seq": "1", "topic": "é"}) == 2
+        assert [await redis.hincrby("room", "seq", 2), await redis.hget("room", "seq")] == [3, "3"]
+        assert await redis.hgetall("room") == {"seq": "3", "topic": "é"}
+        assert [await redis.hget("room", "gone"), await redis.hgetall("gone")] == [None, {}]
+        assert [await redis.delete("tea", "room"), await redis.zcard("tea")] == [2, 0]
+        assert await redis.rpush("list", *"abc") == 3
+        assert await redis.lrange("list", 0, -9) == []
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_transactions_answer_as_redis_does(url: str, protocol: int) -> None:
+    redis = Redis.from_url(url, decode_responses=True, protocol=protocol)
+    async with asyncio.timeout(30), redis, redis.pubsub(ignore_subscribe_messages=True) as news:
+        await news.subscribe("tea")
+        await news.get_message(timeout=5)
+        async with redis.pipeline() as pipe:
+            pipe.incr("seq").rpush("tea", "a").publish("tea", "look").zrange("none", 0, -1)
+            assert await pipe.execute() == [1, 1, 1, []]
+        while not (message := await news.get_message(timeout=5)):
+            pass
+        assert message["data"] == "look"
+        async with redis.pipeline() as pipe:
+            pipe.set("word", "x").incr("word").rpush("tea", "b")
+            with pytest.raises(ResponseError):
+                await pipe.execute()
+        assert [await redis.get("word"), await redis.llen("tea")] == ["x", 2]
+        async with redis.client() as one:
+            with pytest.raises(ResponseError, match="EXEC without MULTI"):
+                await one.execute_command("EXEC")
+            for command in ("MULTI", "INCR seq", "DISCARD"):
+                await one.execute_command(*command.split())
+            assert await one.get("seq") == "1"
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
 async def test_publications_reach_who_has_subscribed(url: str, protocol: int) -> None:
     redis = Redis.from_url(url, decode_responses=True, protocol=protocol)
     async with asyncio.timeout(30), redis, redis.pubsub(ignore_subscribe_messages=True) as news:
@@ -103,6 +150,11 @@ async def test_publications_reach_who_has_subscribed(url: str, protocol: int) ->
 
 async def test_unknown_command_is_named(broker: SmallRedis) -> None:
     async with Redis.from_url(broker.url) as redis:
+        async with redis.pipeline() as pipe:
+            pipe.incr("seq").execute_command("GEOADD", "map", 1, 2, "here")
+            with pytest.raises(ResponseError, match="unknown command 'geoadd'"):
+                await pipe.execute()
+        assert await redis.get("seq") is None
         with pytest.raises(ResponseError, match="unknown command 'eval'"):
             await redis.eval("return 1", 0)
         assert await redis.ping()

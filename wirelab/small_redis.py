@@ -1,9 +1,10 @@
 """A stand-in for Redis: the few commands that chat rooms need, over the protocol that Redis speaks.
 
 What works here works with a real server: only the address differs. It knows streams (XADD, XRANGE, XREVRANGE,
-XREAD, XLEN), publish and subscribe, lists (RPUSH, LRANGE, LLEN, LTRIM), and INCR, GET, SET, DEL, EXISTS; no
-scripts, no transactions, no passwords. Everything is in memory, for as long as its `Store` lives: a server that
-starts anew on the same store is like a Redis that has written everything to its disk.
+XREAD, XLEN), publish and subscribe, lists (RPUSH, LRANGE, LLEN, LTRIM), sorted sets (ZADD, ZCARD, ZRANGE,
+ZREVRANGE, ZRANGEBYSCORE), hashes (HSET, HGET, HGETALL, HINCRBY), INCR, INCRBY, GET, SET, DEL, EXISTS, and
+transactions (MULTI, EXEC, DISCARD); no scripts, no WATCH, no passwords. Everything is in memory, as long as its
+`Store` lives: a server that starts anew on the same store is like a Redis that has written everything to its disk.
 
 The protocol is RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/), in its versions 2 and 3: an
 array of strings asks, a value of one of a few types answers.
@@ -18,7 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ._background import EngineThread
 from .serving import Server, launch
@@ -28,6 +29,7 @@ LONGEST, MOST = 2**20, 1024
 # Seconds after which a client that waits for an entry is looked at: it may have gone.
 LOOK = 0.5
 
+T = TypeVar("T")
 Id = tuple[int, int]
 FIRST: Id = (0, 0)
 LAST: Id = (2**64 - 1, 2**64 - 1)
@@ -35,6 +37,14 @@ LAST: Id = (2**64 - 1, 2**64 - 1)
 
 class Refused(Exception):
     """A request is wrong. Its text is what Redis would say."""
+
+
+class Unknown(Refused):
+    """A request that Redis takes and this stand-in does not know."""
+
+
+# What goes wrong with a request, and costs nobody the connection.
+FAULTS = (Refused, IndexError, ValueError)
 
 
 class Simple(str):
@@ -53,6 +63,7 @@ class Store:
 
     Attributes:
         late: seconds that a command takes, by its name: half of them before it is done, half before its answer.
+        unknown: what was answered to requests that Redis would have taken.
     """
 
     def __init__(self) -> None:
@@ -60,8 +71,11 @@ class Store:
         self.streams: defaultdict[str, list[Entry]] = defaultdict(list)
         self.last_ids: defaultdict[str, Id] = defaultdict(lambda: FIRST)
         self.lists: defaultdict[str, list[str]] = defaultdict(list)
+        self.sorted: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        self.hashes: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self.values: dict[str, str] = {}
         self.late: Mapping[str, float] = {}
+        self.unknown: list[str] = []
         self._change = asyncio.Event()
 
     def changed(self) -> None:
@@ -131,6 +145,9 @@ class _Client:
         self._channels: list[str] = []
         self._patterns: list[str] = []
         self._resp3 = False
+        # What waits for EXEC, if MULTI came; and whether one of these was refused.
+        self._queued: list[tuple[str, list[str]]] | None = None
+        self._spoiled = False
 
     async def serve(self) -> None:
         """Answer until it hangs up.
@@ -142,17 +159,34 @@ class _Client:
         while True:
             name, *args = await self._request()
             name = name.upper()
-            late = self._store.late.get(name, 0) / 2
+            late = self._late(name) / 2
             await asyncio.sleep(late)
-            try:
-                answer = await self._answer(name, args)
-            except Refused as fault:
-                answer = fault
-            except (IndexError, ValueError):
-                answer = Refused(f"ERR wrong arguments for '{name.lower()}'")
+            answer = await self._reply(name, args)
             await asyncio.sleep(late)
             self._writer.write(encoded(answer, self._resp3))
             await self._writer.drain()
+
+    def _late(self, name: str) -> float:
+        """Seconds that a command takes: a transaction as long as the slowest in it."""
+        if self._queued is None:
+            return self._store.late.get(name, 0)
+        return max((self._store.late.get(one, 0) for one, _ in self._queued if name == "EXEC"), default=0)
+
+    async def _reply(self, name: str, args: list[str]) -> Any:
+        """An answer, or why there is none."""
+        try:
+            if name in ("MULTI", "EXEC", "DISCARD"):
+                return self._transact(name)
+            if self._queued is not None:
+                return self._queue(name, args)
+            return await self._answer(name, args)
+        except FAULTS as fault:
+            return self._refusal(name, fault)
+
+    def _refusal(self, name: str, fault: Exception) -> Refused:
+        if isinstance(fault, Unknown):
+            self._store.unknown.append(str(fault))
+        return fault if isinstance(fault, Refused) else Refused(f"ERR wrong arguments for '{name.lower()}'")
 
     async def _request(self) -> list[str]:
         count = int((await self._line(b"*"))[:9])
@@ -179,11 +213,43 @@ class _Client:
             return await self._xread(args)
         if name in ("SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE"):
             return self._subscribe(name, args)
+        return self._do(name, args)
+
+    def _do(self, name: str, args: list[str]) -> Any:
+        """Answer what is done at once."""
         if name == "PUBLISH":
             return self._server.publish(args[0], args[1])
-        if name not in COMMANDS:
-            raise Refused(f"ERR unknown command '{name.lower()}': this stand-in knows only a few")
-        return COMMANDS[name](self._store, args)
+        return _known(name)(self._store, args)
+
+    def _queue(self, name: str, args: list[str]) -> Simple:
+        """Keep a command until EXEC comes."""
+        assert self._queued is not None
+        try:
+            if name != "PUBLISH":
+                _known(name)
+        except Unknown:
+            self._spoiled = True
+            raise
+        self._queued.append((name, args))
+        return Simple("QUEUED")
+
+    def _transact(self, name: str) -> Any:
+        """Begin a transaction, or end it; all of it is done in one instant, and what fails in it stops nothing."""
+        if (self._queued is None) is not (name == "MULTI"):
+            raise Refused("ERR MULTI calls can not be nested" if name == "MULTI" else f"ERR {name} without MULTI")
+        queued, spoiled = self._queued or [], self._spoiled
+        self._queued, self._spoiled = [] if name == "MULTI" else None, False
+        if name != "EXEC":
+            return Simple("OK")
+        if spoiled:
+            raise Refused("EXECABORT Transaction discarded because of previous errors.")
+        return [self._done(*one) for one in queued]
+
+    def _done(self, name: str, args: list[str]) -> Any:
+        try:
+            return self._do(name, args)
+        except FAULTS as fault:
+            return self._refusal(name, fault)
 
     def _hello(self, args: list[str]) -> Any:
         if args and args[0] not in ("2", "3"):
@@ -242,6 +308,10 @@ class Pairs(dict[str, Any]):
     """Names and values, which version 2 tells as an array of pairs."""
 
 
+class Scores(list[tuple[str, float]]):
+    """Members with their scores, which version 2 tells one after the other."""
+
+
 class Push(list[Any]):
     """What was not asked for."""
 
@@ -267,6 +337,12 @@ def encoded(answer: Any, resp3: bool) -> bytes:
             return f"+{answer}\r\n".encode()
         case int():
             return f":{answer}\r\n".encode()
+        case float() if resp3:
+            return b",%.17g\r\n" % answer
+        case float():
+            return encoded(f"{answer:.17g}", resp3)
+        case Scores() if not resp3:
+            return encoded([part for pair in answer for part in pair], resp3)
         case str():
             text = answer.encode(errors="surrogateescape")
             return b"$%d\r\n%s\r\n" % (len(text), text)
@@ -357,15 +433,79 @@ def rpush(store: Store, args: list[str]) -> int:
 
 def lrange(store: Store, args: list[str]) -> list[str]:
     """A part of a list, both ends included; negative places count from its end."""
-    values, start, end = store.lists[args[0]], int(args[1]), int(args[2])
-    start, end = (max(place + len(values), 0) if place < 0 else place for place in (start, end))
-    return values[start : end + 1]
+    return part_of(store.lists[args[0]], int(args[1]), int(args[2]))
+
+
+def part_of(values: list[T], start: int, end: int) -> list[T]:
+    """A part of what has an order; see `lrange`."""
+    start, end = (place + len(values) if place < 0 else place for place in (start, end))
+    return values[max(start, 0) : max(end + 1, 0)]
 
 
 def ltrim(store: Store, args: list[str]) -> Simple:
     """Keep a part of a list."""
     store.lists[args[0]] = lrange(store, args)
     return Simple("OK")
+
+
+def zadd(store: Store, args: list[str]) -> int:
+    """Give members a score; ``ZADD key score member …``. Returns how many are new."""
+    key, *pairs = args
+    if pairs[0].upper() in ("NX", "XX", "GT", "LT", "CH", "INCR"):
+        raise Unknown(f"ERR syntax error: this stand-in knows ZADD without {pairs[0]}")
+    scores = dict(zip(pairs[1::2], map(float, pairs[::2]), strict=True))
+    before = len(store.sorted[key])
+    store.sorted[key] |= scores
+    return len(store.sorted[key]) - before
+
+
+def in_order(store: Store, key: str) -> Scores:
+    """The members of a sorted set, the lowest score first."""
+    return Scores(sorted(store.sorted[key].items(), key=lambda pair: (pair[1], pair[0])))
+
+
+def scored(found: Iterable[tuple[str, float]], options: list[str]) -> Any:
+    """Members as they are answered; of the options, ``WITHSCORES`` is known."""
+    words = [word.upper() for word in options]
+    if words not in ([], ["WITHSCORES"]):
+        raise Unknown(f"ERR syntax error: this stand-in does not know {words[0]} here")
+    return Scores(found) if words else [member for member, _ in found]
+
+
+def zrange(store: Store, args: list[str], *, backwards: bool = False) -> Any:
+    """A part of a sorted set, both ends included; negative places count from its end."""
+    key, start, end, *options = args
+    found = in_order(store, key)[:: -1 if backwards else 1]
+    return scored(part_of(found, int(start), int(end)), options)
+
+
+def zrangebyscore(store: Store, args: list[str]) -> Any:
+    """The members with these scores; ``ZRANGEBYSCORE key least most``, ``(`` for a limit that does not belong."""
+    key, least, most, *options = args
+    low, high = float(least.removeprefix("(")), float(most.removeprefix("("))
+    found = [
+        (member, score)
+        for member, score in in_order(store, key)
+        if low <= score <= high
+        and (score > low or not least.startswith("("))
+        and (score < high or not most.startswith("("))
+    ]
+    return scored(found, options)
+
+
+def hset(store: Store, args: list[str]) -> int:
+    """Set fields of a hash; ``HSET key field value …``. Returns how many are new."""
+    key, *pairs = args
+    before = len(store.hashes[key])
+    store.hashes[key] |= dict(zip(pairs[::2], pairs[1::2], strict=True))
+    return len(store.hashes[key]) - before
+
+
+def hincrby(store: Store, args: list[str]) -> int:
+    """Count a field of a hash up; ``HINCRBY key field by``."""
+    number = int(store.hashes[args[0]].get(args[1], "0")) + int(args[2])
+    store.hashes[args[0]][args[1]] = str(number)
+    return number
 
 
 def incr(store: Store, args: list[str]) -> int:
@@ -379,7 +519,7 @@ def set_value(store: Store, args: list[str]) -> Simple | None:
     """Set a value; ``NX`` only where there is none, and other options are not known."""
     options = [word.upper() for word in args[2:]]
     if options not in ([], ["NX"]):
-        raise Refused("ERR syntax error")
+        raise Unknown("ERR syntax error: of the options of SET, this stand-in knows NX")
     if options and args[0] in store.values:
         return None
     store.values[args[0]] = args[1]
@@ -388,14 +528,15 @@ def set_value(store: Store, args: list[str]) -> Simple | None:
 
 def exists(store: Store, args: list[str]) -> int:
     """How many of these keys there are."""
-    return sum(bool(store.values.get(key) or store.streams.get(key) or store.lists.get(key)) for key in args)
+    kinds = (store.values, store.streams, store.lists, store.sorted, store.hashes)
+    return sum(any(kept.get(key) for kept in kinds) for key in args)
 
 
 def delete(store: Store, args: list[str]) -> int:
     """Forget keys, and return how many there were."""
     count = exists(store, args)
     for key in args:
-        for kept in (store.values, store.streams, store.last_ids, store.lists):
+        for kept in (store.values, store.streams, store.last_ids, store.lists, store.sorted, store.hashes):
             kept.pop(key, None)
     return count
 
@@ -413,6 +554,15 @@ COMMANDS: dict[str, Callable[[Store, list[str]], Any]] = {
     "LRANGE": lrange,
     "LTRIM": ltrim,
     "LLEN": lambda store, args: len(store.lists[args[0]]),
+    "ZADD": zadd,
+    "ZCARD": lambda store, args: len(store.sorted[args[0]]),
+    "ZRANGE": zrange,
+    "ZREVRANGE": lambda store, args: zrange(store, args, backwards=True),
+    "ZRANGEBYSCORE": zrangebyscore,
+    "HSET": hset,
+    "HGET": lambda store, args: store.hashes[args[0]].get(args[1]),
+    "HGETALL": lambda store, args: store.hashes[args[0]],
+    "HINCRBY": hincrby,
     "INCR": incr,
     "INCRBY": incr,
     "GET": lambda store, args: store.values.get(args[0]),
@@ -420,6 +570,17 @@ COMMANDS: dict[str, Callable[[Store, list[str]], Any]] = {
     "EXISTS": exists,
     "DEL": delete,
 }
+
+
+def _known(name: str) -> Callable[[Store, list[str]], Any]:
+    """What does a command.
+
+    Raises:
+        Unknown: nothing does.
+    """
+    if name not in COMMANDS:
+        raise Unknown(f"ERR unknown command '{name.lower()}': this stand-in knows only a few")
+    return COMMANDS[name]
 
 
 class SmallRedis(Server):

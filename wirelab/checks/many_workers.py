@@ -30,6 +30,7 @@ from wirelab.checks.workers_stage import (
     Member,
     Post,
     Trial,
+    fairly,
     in_words,
     new_room,
     new_text,
@@ -340,7 +341,11 @@ async def failure_return(chat: Chat) -> None:
 
 async def failure_busy(trial: Trial) -> None:
     """Coming back while others post."""
-    judge_return(await trial.chat.evidence(trials.coming))
+
+    async def judge() -> None:
+        judge_return(await trial.chat.evidence(trials.coming))
+
+    await fairly(judge(), trial.chat)
 
 
 def judge_outage(seen: Outage) -> None:

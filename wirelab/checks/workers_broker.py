@@ -29,6 +29,10 @@ class Broker(Protocol):
     name: str
     port: int
 
+    @property
+    def unknown(self) -> str:
+        """What it has answered to a request that Redis would have taken; empty if there was none."""
+
     async def restart(self) -> None:
         """End it as a restart does, and start it again on the same port with all that it has kept."""
 
@@ -59,6 +63,11 @@ class Small:
         await self.stop()
         await self.start()
 
+    @property
+    def unknown(self) -> str:
+        """What it has answered to a request that Redis would have taken; empty if there was none."""
+        return next(iter(self._store.unknown), "")
+
     @contextlib.contextmanager
     def slow(self, seconds: Mapping[str, float]) -> Iterator[None]:
         """Let some commands take their time in this block."""
@@ -87,6 +96,7 @@ class Redis:
 
     def __init__(self, program: str, folder: str) -> None:
         """Use `redis`."""
+        self.unknown = ""
         self._program, self._folder = program, folder
         self._process: asyncio.subprocess.Process | None = None
         self.port = 0

@@ -8,7 +8,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from websockets.exceptions import WebSocketException
 
-from wirelab.checks import Failed, NotAttempted, Served, Target
+from wirelab.checks import CannotJudge, Failed, NotAttempted, Served, Target
 from wirelab.checks import workers_broker as brokers
 from wirelab.checks.evidence import Subject, at_once
 from wirelab.checks.exchange import Api, Exchange, as_json, shown
@@ -317,11 +317,29 @@ class Trial:
             yield cls(chats, "" if redis else f"(With Redis itself it was not looked at: {needed}.)")
 
 
+async def fairly(judging: Awaitable[None], chat: Chat) -> None:
+    """Judge, unless the broker does not know a command that Redis knows.
+
+    Raises:
+        CannotJudge: so it is.
+    """
+    try:
+        await judging
+    except (Failed, CannotJudge) as fault:
+        if isinstance(fault, NotAttempted) or not chat.broker.unknown:
+            raise
+        raise CannotJudge(
+            f"{chat.broker.name}, which stands in for Redis, answered a command of yours with "
+            f"{as_json(chat.broker.unknown)}. The notebook says which commands it knows."
+        ) from fault
+
+
 def on_both(judge: Callable[[Chat], Any]) -> Callable[[Trial], Any]:
     """A check that judges with each broker behind the workers."""
 
     async def judged(trial: Trial) -> str:
-        found = await asyncio.gather(*map(judge, trial.chats), return_exceptions=True)
+        judging = (fairly(judge(chat), chat) for chat in trial.chats)
+        found = await asyncio.gather(*judging, return_exceptions=True)
         for chat, fault in zip(trial.chats, found, strict=True):
             if isinstance(fault, Failed):
                 raise Failed(f"{str(fault).removesuffix('.')}{chat.behind}.")

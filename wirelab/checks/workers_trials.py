@@ -231,7 +231,7 @@ async def coming(chat: Chat) -> Return:
             done.set()
 
     assert isinstance(chat.broker, Small)
-    with chat.broker.slow({"XRANGE": SLOW, "LRANGE": SLOW}):
+    with chat.broker.slow(dict.fromkeys(("XRANGE", "LRANGE", "ZRANGE", "ZRANGEBYSCORE"), SLOW)):
         members = (await at_once(post(), come()))[1]
         await _settle(chat, stayed, members, texts)
     return Return(stayed.posts, members, "messages to the room, one after the other, while members came back")
