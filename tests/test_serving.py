@@ -91,10 +91,6 @@ def test_serves_any_awaitable_callable_with_one_argument() -> None:
     async def greet(word: str, connection: ServerConnection) -> None:
         await connection.send(word)
 
-    class Greeter:
-        async def __call__(self, connection: ServerConnection) -> None:
-            await connection.send("hi")
-
     greeter = Greeter()
 
     @functools.wraps(greeter.__call__)
@@ -380,6 +376,14 @@ def answers_at_once(connection: ServerConnection) -> None:
     pass
 
 
+class Greeter:
+    def __init__(self, word: str = "hi") -> None:
+        self.word = word
+
+    async def __call__(self, connection: ServerConnection) -> None:
+        await connection.send(self.word)
+
+
 class Plain:
     def __call__(self, connection: ServerConnection) -> None:
         pass
@@ -401,7 +405,12 @@ FAILURES: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a partial factory": (functools.partial(rest, Gate()), {}, r"if it makes the application, call it first"),
     "a factory with an option": (make_with_options, {}, r"call it first, or add factory=True\.$"),
     "a lambda with an option": (lambda options=None: hello, {}, r"call it first, or add factory=True\.$"),
-    "a plain function": (answers_at_once, {}, r"answers_at_once\(\) is neither .*, so write async def instead of"),
+    "a plain function": (answers_at_once, {}, r"answers_at_once\(\) .*, so if it is a handler, write async def"),
+    "a class of handlers": (
+        Greeter,
+        {},
+        r"Greeter is neither .*, so hand over an instance, serve\(Greeter\(\)\)\.$",
+    ),
     "an object": (Plain(), {}, r"type Plain is neither .*, so hand over .*, or an async function with one"),
     "WSGI": (wsgi, {}, r"wsgi\(\) is neither an ASGI application nor a WebSocket handler"),
     "no colon": ("todos", {}, r"has a colon before its attribute, as in 'wirelab.apps.todos:app'\.$"),

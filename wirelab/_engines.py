@@ -85,7 +85,7 @@ def engine_for(app: Any, record: Record, log: logging.Logger | None, options: di
     """
     if takes(app, 3) and not inspect.isclass(app):
         return ASGIEngine(app, record, log, options)
-    if takes(app, 1) and is_async(app):
+    if takes(app, 1) and is_async(app) and not inspect.isclass(app):
         return WebSocketEngine(app, record, log, options)
     raise StartFailed(f"{describe(app)} is neither an ASGI application nor a WebSocket handler, so {remedy(app)}")
 
@@ -131,7 +131,7 @@ def remedy(app: Any) -> str:
     if takes(app, 0):
         return "if it makes the application, call it first, or add factory=True"
     if takes(app, 1) and inspect.isroutine(app):
-        return "write async def instead of def"
+        return "if it is a handler, write async def instead of def; if it makes the application, call it first"
     return "hand over a FastAPI or Starlette object, or an async function with one argument, the connection"
 
 
