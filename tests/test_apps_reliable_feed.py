@@ -20,6 +20,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from wirelab.apps import reliable_client, reliable_feed
@@ -422,6 +423,44 @@ async def test_a_refusal_raises_and_ends_it() -> None:
             await anext(stay_connected(uri, "wrong", ["ACME"], **QUICK))
 
 
+@in_time
+async def test_what_never_mends_raises_instead_of_being_tried_for_ever() -> None:
+    async with served(Feed(["ACME"], every=None)) as (_, uri):
+        with pytest.raises(ValueError, match="There is no 'acme' here"):
+            await anext(stay_connected(uri, "workshop", ["ACME", "acme"], **QUICK))
+        with pytest.raises(ValueError, match="begins with ws://"):
+            await anext(stay_connected(uri.removeprefix("ws://"), "workshop", ["ACME"], **QUICK))
+
+    def nowhere(connection: ServerConnection, request: Request) -> Response:
+        return connection.respond(404, "")
+
+    async with served(Feed(every=None), process_request=nowhere) as (_, uri):
+        with pytest.raises(PermissionError, match="404"):
+            await anext(stay_connected(uri, "workshop", ["ACME"], **QUICK))
+
+
+@in_time
+async def test_a_refusal_that_mends_is_tried_again_and_said_once_each_time() -> None:
+    said: list[str] = []
+    statuses = [503, 429, 503]
+
+    def busy(connection: ServerConnection, request: Request) -> Response | None:
+        return connection.respond(statuses.pop(), "") if statuses else None
+
+    feed = Feed(["A"], every=None)
+    live = feed.rooms["A"].live
+    async with (
+        served(feed, process_request=busy) as (_, uri),
+        following(uri, ["A"], away=lambda: said.append("away")) as got,
+    ):
+        await until(lambda: live)
+        feed.publish("A")
+        await until(lambda: got)
+        assert said == ["away"]
+        next(iter(live)).transport.abort()
+        await until(lambda: len(said) == 2)
+
+
 def test_delays_are_drawn_below_a_bound_that_doubles() -> None:
     draws = [[delay(failures, 0.5, 8.0) for _ in range(400)] for failures in range(1, 9)]
     bounds = [0.5, 1, 2, 4, 8, 8, 8, 8]
@@ -491,12 +530,15 @@ def test_feed_and_client_run_from_a_shell() -> None:
         client = [sys.executable, "-u", "-m", "wirelab.apps.reliable_client", "--uri", match[1]]
         refused = subprocess.run([*client, "--token", "x", "ACME"], text=True, capture_output=True, timeout=30)
         assert (refused.returncode, refused.stderr) == (1, "Error: Invalid token\n")
+        unknown = subprocess.run([*client, "acme"], text=True, capture_output=True, timeout=30)
+        assert (unknown.returncode, unknown.stderr) == (1, "Error: There is no 'acme' here\n")
         with started(*client, "ACME") as follower:
             assert follower.stdout
             assert all(re.fullmatch(r"ACME: \d+\.\d\d\n", follower.stdout.readline()) for _ in range(3))
             feed.send_signal(signal.SIGTERM)
             output, _ = feed.communicate(timeout=20)
             assert (feed.returncode, output) == (0, "")
+            assert "no connection" in next(line for line in follower.stdout if not line.startswith("ACME"))
             follower.send_signal(signal.SIGINT)
             output, _ = follower.communicate(timeout=20)
             assert "Traceback" not in output

@@ -14,11 +14,11 @@ import asyncio
 import json
 import random
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import CloseCode
 
 URI = "ws://localhost:8765"
@@ -28,6 +28,8 @@ TOKEN = "workshop"
 FIRST_DELAY, MAX_DELAY, GOOD_SPELL = 0.5, 30.0, 5.0
 # Seconds between two pings, for the answer to one, and for everything else that the other side should do at once.
 HEARTBEAT = 5.0
+# Of the statuses 400 to 499, these may be others soon: too slow, too early, too many (RFC 9110, 8470, 6585).
+MENDS = (408, 425, 429)
 
 
 def delay(failures: int, first: float = FIRST_DELAY, longest: float = MAX_DELAY) -> float:
@@ -49,6 +51,7 @@ async def stay_connected(
     max_delay: float = MAX_DELAY,
     good_spell: float = GOOD_SPELL,
     heartbeat: float = HEARTBEAT,
+    away: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Yield every update of some symbols, each once and in order, whatever happens to the connection.
 
@@ -60,20 +63,23 @@ async def stay_connected(
         max_delay: seconds, the upper bound of every pause.
         good_spell: seconds that a connection has to last for the pauses to begin anew.
         heartbeat: seconds between two pings, and for the answer to one.
+        away: called when there is no connection, or no longer; once until something is heard again.
 
     Yields:
         Each update as it was sent; and, where some are lost for good,
         ``{"type": "gap", "symbol": …, "after": A, "seq": B}``: the last one was A, the next one will be B + 1.
 
     Raises:
-        PermissionError: the feed refuses this client (close code 1008).
+        PermissionError: the feed refuses this client (close code 1008, or a status of 400 to 499).
+        ValueError: the feed does not understand what is asked for, an unknown symbol for example; or `uri` is no
+            address of a WebSocket.
     """
     clock = asyncio.get_running_loop().time
     seen: dict[str, int | None] = dict.fromkeys(symbols)
-    failures = 0
+    failures, is_away = 0, False
     while True:
         began = clock()
-        refusal = ""
+        refusal, welcome = "", False
         try:
             async with connect(
                 uri,
@@ -89,14 +95,31 @@ async def stay_connected(
                     await websocket.send(json.dumps(subscription(symbol, seq)))
                 async for text in websocket:
                     message = json.loads(text)
+                    is_away = False
                     refusal = str(message.get("error", ""))
+                    # Who is not let in is told by the close code, which comes next.
+                    if refusal and welcome:
+                        raise ValueError(refusal)
+                    welcome = welcome or message.get("type") == "welcome"
                     for news in take(message, seen):
                         yield news
         except (OSError, TimeoutError, WebSocketException) as end:
             if isinstance(end, ConnectionClosed) and end.rcvd and end.rcvd.code == CloseCode.POLICY_VIOLATION:
                 raise PermissionError(refusal or end.rcvd.reason or "refused") from None
+            if isinstance(end, InvalidStatus) and for_good(end.response.status_code):
+                raise PermissionError(f"{uri} answers with {end.response.status_code}: is it a feed?") from None
+            if isinstance(end, InvalidURI):
+                raise ValueError(f"{uri!r} is no address of a feed: it begins with ws:// or wss://") from None
+        if not is_away:
+            is_away = True
+            away()
         failures = 1 if clock() - began >= good_spell else failures + 1
         await asyncio.sleep(delay(failures, first_delay, max_delay))
+
+
+def for_good(status: int) -> bool:
+    """Whether the answer to a handshake will be the same next time."""
+    return 400 <= status <= 499 and status not in MENDS
 
 
 def subscription(symbol: str, seq: int | None) -> dict[str, Any]:
@@ -120,7 +143,11 @@ def take(message: dict[str, Any], seen: dict[str, int | None]) -> list[dict[str,
 
 async def show(uri: str, token: str, symbols: Iterable[str]) -> None:
     """Print prices and gaps until the feed refuses."""
-    async for message in stay_connected(uri, token, symbols):
+
+    def away() -> None:
+        print(f"There is no connection to {uri}. Trying again.", file=sys.stderr, flush=True)
+
+    async for message in stay_connected(uri, token, symbols, away=away):
         if message["type"] == "gap":
             print(f"{message['symbol']}: some updates are lost", flush=True)
         else:
@@ -138,7 +165,7 @@ def main() -> int:
         asyncio.run(show(options.uri, options.token, options.symbols))
     except KeyboardInterrupt:
         return 0
-    except PermissionError as refused:
+    except (PermissionError, ValueError) as refused:
         print("Error:", refused, file=sys.stderr)
     return 1
 
