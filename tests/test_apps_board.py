@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed
 
 from wirelab import Link, Server, serve
 from wirelab.apps import board as module
+from wirelab.apps import board_client
 from wirelab.apps.board import create_app
-from wirelab.apps.board_client import mirror
+from wirelab.apps.board_client import Mirror, mirror
 
 HEARTBEAT = 0.2
 
@@ -179,6 +180,64 @@ def test_mirror_stays_equal_through_a_reset_a_freeze_and_a_restart(server: Serve
                     await board.until(lambda: board.people == ["Ada"])
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8008", "ws://127.0.0.1:8008", "http://", "http://x:99999", 8008])
+def test_mirror_of_what_is_no_address_says_so(address: Any) -> None:
+    async def run() -> None:
+        with pytest.raises(ValueError, match="begins with http://"):
+            async with mirror(address):
+                pass
+
+    asyncio.run(run())
+
+
+def test_mirror_takes_an_address_with_a_slash(server: Server) -> None:
+    async def run() -> None:
+        async with mirror(server.http + "/") as board:
+            await board.until(lambda: board.live)
+
+    asyncio.run(run())
+
+
+def test_mirror_says_what_has_ended_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("out of order")
+
+    async def run() -> None:
+        async with mirror(server.http) as board:
+            await board.until(lambda: board.live)
+            monkeypatch.setattr(board_client, "connect", broken)
+            server.stop()
+            with pytest.raises(RuntimeError, match="out of order"):
+                await board.until(lambda: board.epoch == "another")
+            assert not board.live
+
+    asyncio.run(run())
+
+
+def test_mirror_is_not_live_while_it_fetches_what_it_heard_of() -> None:
+    sent = [
+        {"epoch": "a", "seq": 1, "people": [], "heartbeat": 5.0},
+        {"epoch": "a", "seq": 3, "id": 1, "todo": {"id": 1, "task": "Try", "status": "Done"}},
+    ]
+
+    class Socket:
+        async def recv(self) -> str:
+            if not sent:
+                raise ConnectionError
+            return json.dumps(sent.pop(0))
+
+    board, was_live = Mirror(), []
+
+    async def fetch() -> dict[str, Any]:
+        was_live.append(board.live)
+        return {"epoch": "a", "seq": 1 if len(was_live) == 1 else 3, "todos": [], "people": []}
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(board._follow(Socket(), fetch))  # type: ignore[arg-type]
+    assert was_live == [False, False]
+    assert (board.seq, board.live) == (3, True)
 
 
 def test_page_loads_nothing_from_elsewhere(server: Server) -> None:

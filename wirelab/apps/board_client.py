@@ -24,6 +24,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect
@@ -62,22 +63,34 @@ class Mirror:
         self.heard_at: float | None = None
         self.snapshots = 0
         self._news = asyncio.Event()
+        self._longest = FIRST_DELAY
+        self._fault: Exception | None = None
 
     async def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
         """Wait until a condition holds.
 
         Raises:
             TimeoutError: it does not hold after so many seconds.
+            Exception: what has ended the mirror.
         """
         async with asyncio.timeout(seconds):
             while not condition():
-                await self._news.wait()
+                await self._something_new()
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield whenever something is new, without end."""
+        """Yield whenever something is new, without end.
+
+        Raises:
+            Exception: what has ended the mirror.
+        """
         while True:
             yield
-            await self._news.wait()
+            await self._something_new()
+
+    async def _something_new(self) -> None:
+        if self._fault:
+            raise self._fault
+        await self._news.wait()
 
     def _tell(self) -> None:
         self._news.set()
@@ -116,9 +129,12 @@ class Mirror:
             if "heartbeat" in message:
                 patience = PATIENCE * message["heartbeat"]
             if not self._take(message):
+                # What was heard of is not held yet.
+                self.live = False
+                self._tell()
                 # The socket goes on listening meanwhile: what comes now is taken, or dropped, after the snapshot.
                 self._load(await fetch())
-            self.live = True
+            self.live, self._longest = True, FIRST_DELAY
             self._tell()
 
 
@@ -127,11 +143,14 @@ async def mirror(base_url: str = BASE_URL, name: str = "") -> AsyncIterator[Mirr
     """Follow a board until the block ends. It may begin before the first snapshot is there.
 
     Args:
-        base_url: of a board, without a slash at the end.
+        base_url: of a board.
         name: under which to be one of the board's people, if it is not empty.
+
+    Raises:
+        ValueError: the address is none.
     """
     board = Mirror()
-    following = asyncio.create_task(_keep_following(board, base_url, name))
+    following = asyncio.create_task(_keep_following(board, checked(base_url), name))
     try:
         yield board
     finally:
@@ -139,7 +158,28 @@ async def mirror(base_url: str = BASE_URL, name: str = "") -> AsyncIterator[Mirr
         await asyncio.wait([following])
 
 
+def checked(base_url: str) -> str:
+    """The base URL of a board, without a slash at the end.
+
+    Raises:
+        ValueError: it is none.
+    """
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(str(base_url))
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return str(base_url).rstrip("/")
+    raise ValueError(f"A board's address begins with http:// or https://, as in {BASE_URL}; this is {base_url!r}")
+
+
 async def _keep_following(board: Mirror, base_url: str, name: str) -> None:
+    try:
+        await _come_back(board, base_url, name)
+    except Exception as fault:
+        board.live, board._fault = False, fault
+        board._tell()
+
+
+async def _come_back(board: Mirror, base_url: str, name: str) -> None:
     uri = "ws" + base_url.removeprefix("http") + "/updates"
     # A proxy that the system is set to use could not reach a server on this machine.
     async with httpx2.AsyncClient(base_url=base_url, timeout=TIMEOUT, trust_env=False) as client:
@@ -148,20 +188,17 @@ async def _keep_following(board: Mirror, base_url: str, name: str) -> None:
             answer = await client.get("/board")
             return answer.raise_for_status().json()
 
-        longest = FIRST_DELAY
         while True:
             with contextlib.suppress(*TROUBLE):
                 async with connect(uri, proxy=None, open_timeout=TIMEOUT, close_timeout=1) as socket:
                     if name:
                         await socket.send(json.dumps({"name": name}))
                     await board._follow(socket, fetch)
-            if board.live:
-                longest = FIRST_DELAY
             board.live = False
             board._tell()
             # Anywhere in the span: clients that were cut off together shall not come back together.
-            await asyncio.sleep(random.uniform(0, longest))
-            longest = min(2 * longest, LONGEST_DELAY)
+            await asyncio.sleep(random.uniform(0, board._longest))
+            board._longest = min(2 * board._longest, LONGEST_DELAY)
 
 
 async def watch(base_url: str) -> None:
@@ -170,7 +207,7 @@ async def watch(base_url: str) -> None:
         shown = ""
         async for _ in board.changes():
             lines = [f"{todo['id']:>4}  {todo['status']:<12} {todo['task']}" for todo in board.todos.values()]
-            state = f"{len(lines)} todos, live" if board.live else "not connected"
+            state = f"{len(lines)} todos, live" if board.live else "not up to date"
             text = "\n".join([f"--- {state}", *lines])
             if text != shown:
                 print(text, flush=True)
@@ -183,7 +220,11 @@ def main() -> int:
     parser.add_argument("base_url", nargs="?", default=BASE_URL)
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(watch(options.base_url.rstrip("/")))
+        try:
+            asyncio.run(watch(options.base_url))
+        except ValueError as no_address:
+            print(no_address, file=sys.stderr)
+            return 1
     return 0
 
 
