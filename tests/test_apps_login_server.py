@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import jwt
 import pytest
+from fastapi.routing import APIRoute
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from wirelab import serve
+from wirelab.apps import login_server
 from wirelab.apps.login_server import AUDIENCE, CLIENTS, challenge_of, create_app
 
 VERIFIER = "v" * 43
@@ -59,6 +62,7 @@ def test_the_challenge_is_that_of_the_rfc() -> None:
 
 def test_a_code_and_its_verifier_get_a_token(web: httpx2.Client) -> None:
     answer = redeem(web, code=code(web))
+    assert answer.headers["Cache-Control"] == "no-store"
     claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
     assert (claims["sub"], claims["aud"]) == ("charles", AUDIENCE)
 
@@ -66,7 +70,9 @@ def test_a_code_and_its_verifier_get_a_token(web: httpx2.Client) -> None:
 @pytest.mark.parametrize("wrong", [{"code_verifier": "w" * 43}, {"client_id": "another"}, {"code_verifier": ""}])
 def test_a_stolen_code_is_refused_and_gone(web: httpx2.Client, wrong: dict[str, str]) -> None:
     given = code(web)
-    assert redeem(web, code=given, **wrong).status_code == 400
+    refused = redeem(web, code=given, **wrong)
+    assert (refused.status_code, refused.json()) == (400, {"error": "invalid_grant"})
+    assert refused.headers["Cache-Control"] == "no-store"
     assert redeem(web, code=given).status_code == 400
 
 
@@ -75,6 +81,20 @@ def test_a_code_works_once(web: httpx2.Client) -> None:
     assert [redeem(web, code=given).status_code for _ in range(2)] == [200, 400]
     assert redeem(web, code="a-guess").status_code == 400
     assert redeem(web).status_code == 400
+    assert redeem(web, grant_type="").json() == {"error": "invalid_request"}
+
+
+def test_codes_that_nobody_redeems_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = create_app(users=USERS)
+    [allow] = [route for route in app.routes if isinstance(route, APIRoute) and route.name == "allow"]
+    with serve(app) as server, httpx2.Client(base_url=server.http, trust_env=False, timeout=10) as web:
+        codes = inspect.getclosurevars(allow.endpoint).nonlocals["codes"]
+        monkeypatch.setattr(login_server, "CODE_SECONDS", -1)
+        for _ in range(3):
+            code(web)
+        monkeypatch.undo()
+        good = code(web)
+        assert list(codes) == [good]
 
 
 @pytest.mark.parametrize(
@@ -111,4 +131,4 @@ def test_the_password_grant_can_be_left_out(web: httpx2.Client) -> None:
     assert redeem(web, grant_type="password", **LOGIN).status_code == 200
     with serve(create_app(users=USERS, password_grant=False), name="login without") as server:
         answer = httpx2.post(server.http + "/token", data={"grant_type": "password", **LOGIN}, trust_env=False)
-    assert answer.json()["detail"] == "unsupported_grant_type"
+    assert (answer.status_code, answer.json()) == (400, {"error": "unsupported_grant_type"})

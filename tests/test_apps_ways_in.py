@@ -92,6 +92,16 @@ def test_silence_closes(server: Server) -> None:
     assert time.monotonic() - begun > ways_in.FIRST_MESSAGE / 2
 
 
+def test_tickets_that_nobody_uses_are_forgotten(web: httpx2.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = token(web)
+    monkeypatch.setattr(ways_in, "TICKET_SECONDS", -1)
+    late = [ticket(web, shown).text for _ in range(3)]
+    monkeypatch.undo()
+    good = ticket(web, shown).text
+    assert good in ways_in.tickets
+    assert not any(bought in ways_in.tickets for bought in late)
+
+
 def test_a_ticket_costs_a_token_and_is_good_once(server: Server, web: httpx2.Client) -> None:
     assert ticket(web, "a-guess").status_code == 401
     bought = ticket(web, token(web)).text

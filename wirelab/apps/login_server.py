@@ -25,7 +25,7 @@ from urllib.parse import urlencode
 
 import jwt
 from fastapi import FastAPI, Form, HTTPException, Query, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pwdlib import PasswordHash
 
 ALGORITHM = "HS256"
@@ -90,8 +90,12 @@ def create_app(
         known(client_id, redirect_uri, code_challenge_method)
         if not logged_in(username, password):
             raise HTTPException(401, "Wrong username or password", {"WWW-Authenticate": "Bearer"})
+        now = time.monotonic()
+        for unused in [code for code, (*_, good_until) in codes.items() if good_until < now]:
+            # A default, as another thread may do the same.
+            codes.pop(unused, None)
         code = secrets.token_urlsafe(32)
-        codes[code] = username, client_id, code_challenge, time.monotonic() + CODE_SECONDS
+        codes[code] = username, client_id, code_challenge, now + CODE_SECONDS
         # 303, so that the browser does not send the password on (RFC 9700, section 4.12).
         return Response(
             status_code=303, headers={"Location": f"{redirect_uri}?{urlencode({'code': code, 'state': state})}"}
@@ -99,13 +103,13 @@ def create_app(
 
     @app.post("/token")
     def token(
-        grant_type: Annotated[str, Form()],
+        grant_type: Annotated[str, Form()] = "",
         client_id: Annotated[str, Form()] = "",
         code: Annotated[str, Form()] = "",
         code_verifier: Annotated[str, Form()] = "",
         username: Annotated[str, Form()] = "",
         password: Annotated[str, Form()] = "",
-    ) -> dict[str, str | int]:
+    ) -> JSONResponse:
         if grant_type == "authorization_code":
             # Gone with the first try, good or bad.
             user, owner, challenge, good_until = codes.pop(code, ("", "", "", 0.0))
@@ -115,17 +119,19 @@ def create_app(
         elif grant_type == "password" and password_grant:
             user, good = username, logged_in(username, password)
         else:
-            raise HTTPException(400, "unsupported_grant_type")
+            return answer({"error": "unsupported_grant_type" if grant_type else "invalid_request"}, 400)
         if not good:
-            raise HTTPException(400, "invalid_grant")
+            return answer({"error": "invalid_grant"}, 400)
         claims = {"sub": user, "aud": AUDIENCE, "exp": int(time.time()) + TOKEN_SECONDS}
-        return {
-            "access_token": jwt.encode(claims, key, ALGORITHM),
-            "token_type": "bearer",
-            "expires_in": TOKEN_SECONDS,
-        }
+        granted = jwt.encode(claims, key, ALGORITHM)
+        return answer({"access_token": granted, "token_type": "bearer", "expires_in": TOKEN_SECONDS})
 
     return app
+
+
+def answer(content: dict[str, str | int], status: int = 200) -> JSONResponse:
+    """What a program gets for a grant: a token or an error (RFC 6749, 5.1 and 5.2), which nobody may store."""
+    return JSONResponse(content, status, {"Cache-Control": "no-store"})
 
 
 def challenge_of(verifier: str) -> str:

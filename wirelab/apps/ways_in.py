@@ -52,8 +52,11 @@ def new_ticket(request: Request) -> Response:
     """Sell a ticket for a token."""
     if not is_good(bearer(request.headers.get("authorization", ""))):
         return Response("Show your token.", 401, {"WWW-Authenticate": "Bearer"})
+    now = time.monotonic()
+    for unused in [ticket for ticket, good_until in tickets.items() if good_until < now]:
+        del tickets[unused]
     ticket = secrets.token_urlsafe(32)
-    tickets[ticket] = time.monotonic() + TICKET_SECONDS
+    tickets[ticket] = now + TICKET_SECONDS
     return Response(ticket)
 
 
