@@ -74,6 +74,13 @@ def test_a_todo_client_without_a_server_says_so(client: ModuleType, nobody: str,
     assert run(client, f"http://{nobody}") == (1, "", expected)
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("address", ["127.0.0.1:5000", "localhost:5000", "//127.0.0.1:5000", "http://"])
+def test_a_todo_client_asks_for_the_scheme_of_an_address(client: ModuleType, address: str, run: Run) -> None:
+    expected = f"{address!r} is no address of a service: write http:// before it.\n"
+    assert run(client, address) == (1, "", expected)
+
+
 def test_the_article_s_client_connects_for_each_request_and_the_mended_one_once() -> None:
     assert [connections_of(client) for client in (todo_client, todo_client_mended)] == [6, 1]
 
@@ -180,5 +187,7 @@ def test_main_reports_refusal_breakage_and_absence_by_its_exit_status(nobody: st
     with serve(todos.create_app()) as server:
         expected = f"No price stream answers at {server.ws}: is it running?\n"
         assert run(price_client, "ACME", "--uri", server.ws) == (1, "", expected)
+    expected = f"{nobody!r} is no address of a price stream: write ws:// before it.\n"
+    assert run(price_client, "ACME", "--uri", nobody) == (1, "", expected)
     expected = f"No price stream answers at ws://{nobody}: is it running?\n"
     assert run(price_client, "ACME", "--uri", f"ws://{nobody}") == (1, "", expected)

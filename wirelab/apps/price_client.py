@@ -13,7 +13,7 @@ import json
 import sys
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosedError, WebSocketException
+from websockets.exceptions import ConnectionClosedError, InvalidURI, WebSocketException
 
 URI = "ws://localhost:8765"
 TOKEN = "workshop"
@@ -59,6 +59,8 @@ def main() -> int:
         parser.error("name a symbol")
     except KeyboardInterrupt:
         return 0
+    except InvalidURI:
+        print(f"{options.uri!r} is no address of a price stream: write ws:// before it.", file=sys.stderr)
     except ConnectionClosedError as broken:
         print(f"The connection broke: {broken}.", file=sys.stderr)
     except (OSError, WebSocketException):

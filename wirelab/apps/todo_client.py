@@ -11,6 +11,7 @@ import argparse
 import sys
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 BASE_URL = "http://127.0.0.1:5000"
 
@@ -36,6 +37,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         tour(options.base_url)
+    except (InvalidSchema, InvalidURL, MissingSchema):
+        print(f"{options.base_url!r} is no address of a service: write http:// before it.", file=sys.stderr)
+        return 1
     except requests.RequestException:
         print(f"No todo service answers at {options.base_url}: is it running?", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 
 BASE_URL = "http://127.0.0.1:5000"
 TIMEOUT = 5.0  # seconds to connect, and again between two pieces of an answer
@@ -64,6 +65,8 @@ def main() -> int:
     options = parser.parse_args()
     try:
         tour(options.base_url)
+    except (InvalidSchema, InvalidURL, MissingSchema):
+        print(f"{options.base_url!r} is no address of a service: write http:// before it.", file=sys.stderr)
     except requests.HTTPError as refusal:
         print(f"The todo service refused: {refusal}", file=sys.stderr)
     except requests.Timeout:
