@@ -407,7 +407,11 @@ Cursor = Annotated[str | None, Query(description="From the link to the next page
 
 
 def caller(request: Request, x_api_key: ApiKey = None) -> str:
-    """Whose request this is, for limits and retries."""
+    """Whose request this is, for limits and retries.
+
+    Keys are taken on trust here: a new one each time is a new caller with a limit of its own. A real service knows
+    the keys that it gave out, and counts all others by their address.
+    """
     return f"key {x_api_key}" if x_api_key else f"address {request.client.host if request.client else ''}"
 
 
