@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -146,6 +147,53 @@ def test_says_since_when_it_has_heard_nothing_and_catches_up(
             # The button has gone, and the focus that was on it has not got lost.
             assert try_now.is_hidden()
             assert page.evaluate("() => document.activeElement.id") == "task"
+
+
+def test_never_says_live_without_a_connection(board: Server, open_page: OpenPage) -> None:
+    page, here = open_page(f"{board.http}/"), call(board, "GET", "/board")
+    sockets: list[Any] = []
+    position = json.dumps({"epoch": here["epoch"], "seq": here["seq"], "people": [], "heartbeat": 60})
+    change = json.dumps({"epoch": here["epoch"], "seq": here["seq"] + 2, "id": 1, "todo": None})
+
+    def answer(socket: Any) -> None:
+        sockets.append(socket)
+        if len(sockets) == 1:
+            socket.send(position)
+
+    def fail(route: Any) -> None:
+        # While the snapshot is asked for in vain, a message comes that would be no news.
+        sockets[0].send(position)
+        route.abort()
+
+    page.route_web_socket("**/updates", answer)
+    page.reload()
+    until(page, "live")
+    with pictured(page, "board-no-snapshot"):
+        page.route("**/board", fail)
+        page.evaluate(
+            """() => {
+                window.said = [];
+                new MutationObserver((changes) => changes.forEach((change) =>
+                    window.said.push(...[...change.addedNodes].map((node) => node.textContent)))
+                ).observe(document.getElementById("state"), { childList: true });
+            }"""
+        )
+        sockets[0].send(change)  # after a gap
+        page.wait_for_function("() => window.said.some((text) => text.startsWith('Connection lost.'))")
+        page.wait_for_function("() => !document.getElementById('since').textContent.includes('next try')")
+        behind, lost = page.evaluate("() => window.said")
+        assert behind == "Catching up"
+        assert lost.startswith("Connection lost.")
+
+
+def test_focus_goes_on_to_a_neighbour_that_is_being_edited(board: Server, open_page: OpenPage) -> None:
+    call(board, "POST", "/todos", task="Tidy up")
+    page = open_page(f"{board.http}/")
+    with pictured(page, "board-focus"):
+        page.get_by_label("Edit Put both together").click()
+        page.get_by_label("Delete Tidy up").press("Enter")
+        page.get_by_label("Delete Tidy up").wait_for(state="detached")
+        assert page.evaluate(FOCUSED) == "New text for Put both together"
 
 
 def test_server_that_starts_anew_is_another_board(board: Server, open_page: OpenPage) -> None:

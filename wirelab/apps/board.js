@@ -59,7 +59,8 @@ class Columns {
     const neighbour = card.nextElementSibling ?? card.previousElementSibling;
     card.remove();
     // Whoever stood on it goes on from the next one, not from the top of the page.
-    if (hadFocus) (neighbour?.querySelector(".delete") ?? byId("task")).focus();
+    const controls = [...(neighbour?.querySelectorAll(".delete, .editor input") ?? [])];
+    if (hadFocus) (controls.find((control) => !control.closest("[hidden]")) ?? byId("task")).focus();
     this.#count();
   }
 
@@ -197,7 +198,7 @@ class Connection {
     } finally {
       this.#looking = false;
       // A new socket's messages came while the old one's snapshot was on its way.
-      if (socket !== this.#socket && this.#messages.length) this.#look(this.#socket);
+      if (this.#socket && socket !== this.#socket && this.#messages.length) this.#look(this.#socket);
     }
   }
 
@@ -237,7 +238,9 @@ class Connection {
 
   #broken() {
     const socket = this.#socket;
+    if (!socket) return;
     this.#socket = null;
+    this.#messages = []; // of a connection that is gone: nothing may come of them
     socket.close();
     // Anywhere in the span: pages that were cut off together shall not come back together.
     this.#retryAt = now() + Math.random() * this.#delay;
