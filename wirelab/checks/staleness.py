@@ -39,9 +39,9 @@ POLL = Exercise(
         "gets you over a broken connection. The timeout is what is left until `seconds + every` are over.",
         '`ask`: `return session.get(url, headers={"If-None-Match": etag}, timeout=left)`. `turns`: `start, k = '
         "time.perf_counter(), 0`, then `while k * every < seconds:` sleep for `max(0, start + k * every - "
-        "time.perf_counter())`, `yield k`, set k to the next one. `poll`: `session, seen, etag = "
-        "requests.Session(), [], None` and `end = time.perf_counter() + seconds + every`, then `for _ in "
-        "turns(every, seconds):`, in it `with suppress(requests.RequestException):`, in that `answer = "
+        "time.perf_counter())`, `yield k`, set k to the next one. `poll`: `session, seen, etag, end = "
+        "requests.Session(), [], None, time.perf_counter() + seconds + every`, then `for _ in turns(every, "
+        "seconds):`, in it `with suppress(requests.RequestException):`, in that `answer = "
         "ask(session, url, etag, max(0.01, end - time.perf_counter()))`, and if its status is "
         '200, append `(answer.json()["seq"], time.perf_counter())` to `seen` and set `etag = '
         'answer.headers["ETag"]`. At the end return `seen`.',

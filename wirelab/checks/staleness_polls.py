@@ -433,9 +433,9 @@ def gives_up(run: Polled) -> None:
     longest = run.plan.seconds + run.plan.every
     if run.outcome.kind != "raised" and run.outcome.seconds > longest + LATE:
         raise Failed(
-            f"{run.called} and sent no answer to the last poll; got no end in time, for {run.outcome.told}; expected "
-            f"it to return within {run.plan.seconds:g} + {run.plan.every:g} s: what is left until then is as long as "
-            "it may wait for an answer."
+            f"{run.called} and sent no answer to the last poll; got no end in time, for {run.outcome.told}; "
+            f"expected it to return within {run.plan.seconds:g} + {run.plan.every:g} s: what is left until then "
+            "is as long as it may wait for an answer."
         )
 
 
