@@ -329,14 +329,6 @@ def in_short(problem: ValueError) -> str:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-feed = Feed()
-
-
-async def price_feed(websocket: ServerConnection) -> None:
-    """Serve one client of the feed with the default symbols."""
-    await feed.handle(websocket)
-
-
 async def main() -> None:
     """Serve prices until interrupted; a SIGTERM tells the clients that the feed will be back (1012)."""
     parser = argparse.ArgumentParser(description="A feed of made-up prices that can be resumed.")
